@@ -1,0 +1,117 @@
+"""Everything a user can set, as frozen, validated models.
+
+``Settings`` decides what comes out; ``Machine`` only where and how it is computed. Each field of ``Settings``
+names the first stage whose result it changes, so that a change redoes that stage and those after it, and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vdp_engine.errors import UsageError
+
+Stage = Literal["prep", "fit", "render"]
+STAGES: tuple[Stage, ...] = ("prep", "fit", "render")
+
+Task = Literal["layers"]
+Quality = Literal["draft", "standard", "final"]
+Missing = Literal["error", "hold", "black"]
+
+
+def _first(stage: Stage, default: Any, description: str, **constraints: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"stage": stage}, **constraints)
+
+
+class Settings(BaseModel):
+    """What a user can set for one shot. Frozen; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: str | None = _first("prep", None, "channel group of the plate to decompose; none: its main RGB")
+    colorspace: str | None = _first("prep", None, "OCIO colour space of the plate; none: scene-linear")
+    missing: Missing = _first("prep", "error", "what a missing frame becomes: an error, its neighbour, or black")
+    quality: Quality = _first("prep", "standard", "working resolutions and number of steps")
+    flow: Literal["dis", "raft", "vectors"] = _first("prep", "dis", "where optical flow comes from")
+    flow_weights: str | None = _first("prep", None, "RAFT weights file; none: the torch cache")
+    flow_layer: str | None = _first("prep", None, "motion-vector layer for flow=vectors; none: forward and backward")
+
+    task: Task = _first("fit", "layers", "what to decompose into")
+    layers: Literal[2, 3, 4, "auto"] = _first("fit", 2, "how many layers, the background included")
+    objective: Literal["vdp", "paper"] = _first("fit", "vdp", "the curriculum, or the paper's plain objective")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = _first("fit", 0, "seed of everything random")
+
+    bit_depth: Literal["half", "float"] = _first("render", "half", "pixel type of the layers")
+    compression: str = _first("render", "zips", "EXR compression of the layers")
+    alpha: Literal["premultiplied", "straight"] = _first("render", "premultiplied", "state of the layers' colours")
+    vectors: bool = _first("render", False, "also write forward.u/v and backward.u/v, in pixels")
+
+    @model_validator(mode="after")
+    def _flow_options_belong_to_the_flow(self) -> Settings:
+        if self.flow_weights is not None and self.flow != "raft":
+            raise ValueError("flow_weights needs flow=raft")
+        if self.flow_layer is not None and self.flow != "vectors":
+            raise ValueError("flow_layer needs flow=vectors")
+        return self
+
+    @classmethod
+    def parse(cls, **values: Any) -> Settings:
+        """Settings from keyword values; ``None`` means the default.
+
+        Raises:
+            UsageError: a value is not allowed; the message names each setting and what it may be.
+        """
+        try:
+            return cls(**{name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise UsageError(_told(error), code="settings", remedy="see vdp run --help") from None
+
+    def digest(self, upto: Stage) -> str:
+        """Short digest of every setting that the result of the stage ``upto`` depends on."""
+        stages = STAGES[: STAGES.index(upto) + 1]
+        chosen = {name: getattr(self, name) for name, stage in _STAGE_OF.items() if stage in stages}
+        return short_digest(chosen)
+
+
+def short_digest(value: Any) -> str:
+    """16 hexadecimal digits that tell JSON-able values apart."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _stage_of(name: str) -> Stage:
+    extra = Settings.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)
+    return extra["stage"]  # type: ignore[return-value]
+
+
+_STAGE_OF: dict[str, Stage] = {name: _stage_of(name) for name in Settings.model_fields}
+
+
+class Machine(BaseModel):
+    """Where the work is done. Nothing here changes which layers come out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="device: auto, cpu, cuda or cuda:N")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: all that this process may use")
+    max_memory: int = Field(0, ge=0, description="most memory to use, as 8G, 4096M or bytes; 0: 3/4 of what there is")
+
+    @classmethod
+    def parse(cls, **values: Any) -> Machine:
+        """Like ``Settings.parse``."""
+        try:
+            return cls(**{name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise UsageError(_told(error), code="settings", remedy="see vdp run --help") from None
+
+
+def _told(error: ValidationError) -> str:
+    told = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"])
+        reason = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        told.append(f"{name + ': ' if name else ''}{reason}" + (f", not {item['input']!r}" if name else ""))
+    return "; ".join(told)
