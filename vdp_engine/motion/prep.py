@@ -1,0 +1,199 @@
+"""The stage `prep`: flow, camera motion and motion evidence of every frame, each in a file of its own.
+
+A frame's file follows from the frame and its neighbours in the shot alone, never from what else is prepared in the
+same run, so chunks can be prepared anywhere and give the same bytes as the whole shot in one go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vdp_engine import files
+from vdp_engine.machine import threads
+from vdp_engine.motion.cache import FORMAT, stamp_of
+from vdp_engine.motion.estimator import FlowEstimator, make_estimator
+from vdp_engine.motion.measure import Neighbour, measure_motion
+from vdp_engine.motion.proxy import Proxy, read_proxies, shrink_flow
+from vdp_engine.motion.sizes import GAPS, WorkingSizes, working_sizes
+from vdp_engine.progress import Reporter
+from vdp_engine.settings import Machine, short_digest
+from vdp_engine.shot import Shot
+
+Flow = NDArray[np.float32]
+
+
+def shot_sizes(shot: Shot) -> WorkingSizes:
+    """The working sizes of a shot."""
+    return working_sizes(shot.plate.canvas.shape, shot.plate.pixel_aspect, shot.settings.quality)
+
+
+def prep(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int] | None = None) -> None:
+    """Write the motion files of ``frames`` (none: all of the shot); files that are up to date stay untouched.
+
+    Raises:
+        PlateError: a frame, or a neighbour that it needs, cannot be read.
+        MotionError: the estimator lacks its weights or its channels.
+        TryAgainError: a file cannot be written.
+    """
+    files.sweep(shot.motion_file(shot.frames[0]).parent)
+    work = _Work.of(shot, machine)
+    asked = shot.frames if frames is None else frames
+    todo = work.stale(asked)
+    if not todo:
+        reporter.progress("prep", 1.0, "motion is up to date")
+        return
+    done = len(asked) - len(todo)
+    with _workers(threads(machine)) as pool:
+        for position in _Walk(work, pool, ahead=threads(machine)).run(todo):
+            done += 1
+            reporter.progress("prep", done / len(asked), f"motion of frame {shot.frames[position]}")
+
+
+def pending(shot: Shot, frames: Sequence[int]) -> tuple[int, ...]:
+    """Those of ``frames`` whose motion file is missing, damaged or made from something else; writes nothing.
+
+    Raises:
+        MotionError: the estimator lacks its weights or its channels.
+    """
+    work = _Work.of(shot, Machine.parse(device="cpu"))
+    return tuple(shot.frames[position] for position in work.stale(frames))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be done to each frame; frames go by their position in the shot, which makes neighbours."""
+
+    shot: Shot
+    sizes: WorkingSizes
+    estimator: FlowEstimator
+    gaps: tuple[int, ...]
+    plate_stamp: Callable[[int], str]
+
+    @classmethod
+    def of(cls, shot: Shot, machine: Machine) -> _Work:
+        sizes = shot_sizes(shot)
+        estimator = make_estimator(shot.settings, shot.plate, sizes, machine)
+        limit = estimator.max_gap
+        gaps = tuple(gap for gap in GAPS[shot.settings.quality] if limit is None or gap <= limit)
+        return cls(shot, sizes, estimator, gaps, cache(shot.plate.stamp))
+
+    @property
+    def reach(self) -> int:
+        return max(self.gaps)
+
+    @property
+    def signed_gaps(self) -> tuple[int, ...]:
+        return tuple(sign * gap for gap in self.gaps for sign in (1, -1))
+
+    def file(self, position: int) -> Path:
+        return self.shot.motion_file(self.shot.frames[position])
+
+    def stamp(self, position: int) -> str:
+        """Digest of all that the motion file at ``position`` follows from."""
+        near = range(max(0, position - self.reach), min(len(self.shot.frames), position + self.reach + 1))
+        plates = [(other - position, self.plate_stamp(self.shot.frames[other])) for other in near]
+        made_by = (self.shot.settings.digest("prep"), self.estimator.name, self.sizes.flow, self.sizes.motion)
+        return short_digest([FORMAT, *made_by, self.gaps, str(self.shot.plate.canvas), plates])
+
+    def stale(self, frames: Sequence[int]) -> list[int]:
+        """The ascending positions of those of ``frames`` whose motion file is not what it would be now."""
+        chosen = set(frames)
+        positions = [position for position, frame in enumerate(self.shot.frames) if frame in chosen]
+        return [position for position in positions if stamp_of(self.file(position)) != self.stamp(position)]
+
+    def flow(self, source: Proxy, target: Proxy) -> Flow:
+        """Flow at motion size."""
+        return shrink_flow(self.estimator.flow(source, target), self.sizes.motion)
+
+
+@contextlib.contextmanager
+def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose tasks each use one thread: sums then do not depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(count, thread_name_prefix="prep")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)
+
+
+class _Walk:
+    """One walk along the shot, with the proxies and flows in memory that unfinished frames still need.
+
+    The plate is read in the caller's thread, one frame at a time. Flows and measurements are the pool's work, queued
+    in such an order that a measurement never waits for a flow queued after it.
+    """
+
+    def __init__(self, work: _Work, pool: ThreadPoolExecutor, ahead: int) -> None:
+        self._work = work
+        self._count = len(work.shot.frames)
+        self._pool = pool
+        self._ahead = ahead  # measurements that may be under way while the walk goes on
+        self._proxies: dict[int, tuple[Proxy, Proxy]] = {}
+        self._flows: dict[tuple[int, int], Future[Flow]] = {}
+
+    def run(self, todo: Sequence[int]) -> Iterator[int]:
+        """Measure and write the frames at the ascending positions ``todo``; yields each when it is on disk."""
+        wanted = set(todo)
+        unmeasured = deque(todo)
+        unwritten: deque[tuple[int, Future[None]]] = deque()
+        reach, last = self._work.reach, self._count - 1
+        for position in range(max(0, todo[0] - reach), min(last, todo[-1] + reach) + 1):
+            near = [position + gap for gap in (0, *self._work.signed_gaps)]
+            if not wanted.isdisjoint(near):
+                self._arrive(position, wanted)
+            while unmeasured and min(unmeasured[0] + reach, last) <= position:
+                unwritten.append((unmeasured[0], self._measure(unmeasured.popleft())))
+            self._forget(unmeasured[0] if unmeasured else self._count, position)
+            while len(unwritten) > self._ahead:
+                yield self._written(*unwritten.popleft())
+        while unwritten:
+            yield self._written(*unwritten.popleft())
+
+    def _arrive(self, position: int, wanted: set[int]) -> None:
+        """Read the frame and queue the flows, both ways, between it and the earlier ones that it has to do with."""
+        work = self._work
+        self._proxies[position] = read_proxies(work.shot.plate, work.shot.frames[position], work.sizes)
+        for gap in work.gaps:
+            earlier = position - gap
+            if earlier in self._proxies and not wanted.isdisjoint((earlier, position)):
+                for pair in ((earlier, position), (position, earlier)):
+                    source, target = (self._proxies[one][0] for one in pair)
+                    self._flows[pair] = self._pool.submit(work.flow, source, target)
+
+    def _measure(self, position: int) -> Future[None]:
+        """Queue the measurement of a frame whose neighbours have all arrived."""
+        work, proxy = self._work, self._proxies[position][1]
+        others = {gap: position + gap for gap in work.signed_gaps if 0 <= position + gap < self._count}
+        pairs = {
+            gap: (self._flows[position, other], self._flows[other, position], self._proxies[other][1].coverage)
+            for gap, other in others.items()
+        }
+
+        def measure() -> None:
+            near = {gap: Neighbour(to.result(), back.result(), coverage) for gap, (to, back, coverage) in pairs.items()}
+            measure_motion(proxy, work.signed_gaps, near).save(work.file(position), work.stamp(position))
+
+        return self._pool.submit(measure)
+
+    def _forget(self, next_position: int, position: int) -> None:
+        """Drop what no frame from ``next_position`` on, and no pair beyond ``position``, will ask for."""
+        first = min(next_position, position + 1) - self._work.reach
+        self._proxies = {one: proxies for one, proxies in self._proxies.items() if one >= first}
+        self._flows = {pair: flow for pair, flow in self._flows.items() if max(pair) >= next_position}
+
+    def _written(self, position: int, writing: Future[None]) -> int:
+        writing.result()
+        return position
