@@ -1,0 +1,166 @@
+"""The stage ``render``: every frame's layers at full resolution, as multi-layer EXRs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import OpenImageIO as oiio
+import torch
+from safetensors import safe_open
+
+from vdp_engine import __version__, files
+from vdp_engine.machine import memory_limit, require, torch_device
+from vdp_engine.model import Decomposition, load_decomposition
+from vdp_engine.model.fit import fit_digest
+from vdp_engine.motion import MotionFrame, shot_sizes
+from vdp_engine.plate import Frame, write_layers
+from vdp_engine.progress import Reporter
+from vdp_engine.render.clean import Background
+from vdp_engine.render.frame import FrameRenderer, Rendered
+from vdp_engine.settings import Machine
+from vdp_engine.shot import Shot
+
+SETTINGS_ATTRIBUTE = "vdp/settings"
+MODEL_ATTRIBUTE = "vdp/model"
+
+EQUATIONS = {"layers": "X = sum_i alpha_i * L_i + residual"}
+
+# Measured peak per pixel while a frame is rendered and the one before it is written: plate, log-encoded plate, parts of
+# up to four layers, clean plate, a source at a time, and the halves of both.
+_BYTES_A_PIXEL = 260
+_PLATE_BYTES_A_PIXEL = 12
+_MOST_PLATES = 12
+
+
+def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int] | None = None) -> None:
+    """Write the layers of ``frames`` (none: all of the shot); files that are up to date stay untouched.
+
+    Raises:
+        ShotError: there is no model of this shot as it is, or motion is missing.
+        PlateError: a frame cannot be read.
+        TryAgainError: no room on the disk, or not enough memory.
+    """
+    files.sweep(shot.out)
+    asked = shot.frames if frames is None else tuple(frames)
+    todo = pending(shot, asked)
+    if not todo:
+        reporter.progress("render", 1.0, "the layers are up to date")
+        return
+    model = load_decomposition(shot, torch_device(machine))
+    plates = _Plates(shot, machine)
+    renderer = FrameRenderer(
+        canvas=shot.plate.canvas,
+        working=shot_sizes(shot).flow,
+        background=_background(shot, model),
+        read=plates.at,
+        bit_depth=shot.settings.bit_depth,
+        alpha=shot.settings.alpha,
+    )
+    positions = {frame: position for position, frame in enumerate(shot.frames)}
+    done = len(asked) - len(todo)
+    # The next frame is computed while this one is compressed and written.
+    with ThreadPoolExecutor(1, "vdp-write") as writer:
+        writing: Future[None] | None = None
+        for frame in todo:
+            position = positions[frame]
+            rendered = renderer.render(position, model.at(position))
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_write, shot, model, plates.at(position), rendered)
+            _tell(frame, rendered, reporter)
+            done += 1
+            reporter.progress("render", done / len(asked), f"layers of frame {frame}")
+            reporter.frame(frame, shot.layer_file(frame))
+        if writing is not None:
+            writing.result()
+
+
+def pending(shot: Shot, frames: Sequence[int]) -> tuple[int, ...]:
+    """Those of ``frames`` whose layers are missing or made from something else.
+
+    Raises:
+        ShotError: a frame of the shot has not been prepared.
+    """
+    wanted = (shot.settings.digest("render"), fit_digest(shot))
+    return tuple(frame for frame in frames if _made_from(shot, frame) != wanted)
+
+
+def _made_from(shot: Shot, frame: int) -> tuple[str, str] | None:
+    path = shot.layer_file(frame)
+    if not path.exists():
+        return None
+    image = oiio.ImageInput.open(str(path))
+    if image is None:
+        oiio.geterror()  # clears it: a damaged file is simply rendered again
+        return None
+    spec = image.spec()
+    image.close()
+    return spec.get_string_attribute(SETTINGS_ATTRIBUTE), spec.get_string_attribute(MODEL_ATTRIBUTE)
+
+
+class _Plates:
+    """Frames of the plate by position, the last few kept: neighbours look for their background in the same ones."""
+
+    def __init__(self, shot: Shot, machine: Machine) -> None:
+        self._shot = shot
+        area = shot.plate.canvas.area
+        height, width = shot.plate.canvas.shape
+        require(_BYTES_A_PIXEL * area, f"rendering a frame of {width}x{height}", machine)
+        spare = memory_limit(machine) // 2 - _BYTES_A_PIXEL * area
+        self._keep = int(min(max(spare // (_PLATE_BYTES_A_PIXEL * area), 1), _MOST_PLATES))
+        self._held: OrderedDict[int, Frame] = OrderedDict()
+
+    def at(self, position: int) -> Frame:
+        if position in self._held:
+            self._held.move_to_end(position)
+            return self._held[position]
+        if len(self._held) >= self._keep:
+            self._held.popitem(last=False)
+        self._held[position] = self._shot.plate.read(self._shot.frames[position])
+        return self._held[position]
+
+
+def _background(shot: Shot, model: Decomposition) -> Background:
+    """Camera motion of the whole shot, which is a few numbers a frame, and where its foreground is."""
+    theta = []
+    for frame in shot.frames:
+        with safe_open(shot.motion_file(frame), "pt") as stored:
+            gaps = stored.get_tensor("gaps").tolist()
+            theta.append(stored.get_tensor("theta")[[gaps.index(1), gaps.index(-1)]].clone())
+    fitted = MotionFrame.load(shot.motion_file(shot.frames[0]), shot.frames[0]).size
+    return Background(torch.stack(theta), fitted, model.foreground)
+
+
+def _write(shot: Shot, model: Decomposition, frame: Frame, rendered: Rendered) -> None:
+    settings = shot.settings
+    attributes: dict[str, str | int | float] = {
+        "vdp/task": settings.task,
+        "vdp/version": __version__,
+        SETTINGS_ATTRIBUTE: settings.digest("render"),
+        MODEL_ATTRIBUTE: model.digest,
+        "vdp/seed": settings.seed,
+        "vdp/equation": EQUATIONS[settings.task],
+        "vdp/alpha": settings.alpha,
+        "vdp/layers": model.count,
+        "vdp/holes": rendered.holes,
+        "vdp/clamped": rendered.clamped,
+        "vdp/invented": rendered.invented,
+    }
+    write_layers(
+        shot.layer_file(frame.number),
+        rendered.channels,
+        frame.header,
+        bit_depth=settings.bit_depth,
+        compression=settings.compression,
+        attributes=attributes,
+    )
+
+
+def _tell(frame: int, rendered: Rendered, reporter: Reporter) -> None:
+    if rendered.holes:
+        reporter.warning("plate.holes", f"{rendered.holes} pixels were NaN or Inf and are written as 0", frame)
+    if rendered.clamped:
+        reporter.warning("plate.clamped", f"{rendered.clamped} values beyond 65504 were clamped; "
+                         "use --bit-depth float to keep them", frame)  # fmt: skip
