@@ -1,0 +1,74 @@
+"""The equations on written channels, against float64 and numpy's own half floats."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vdp_engine.equations import colour, half_ulps, layer_names, layers_in, recompose, recompose_layers
+
+_RNG = np.random.default_rng(5)
+
+
+def random_layers(count: int, *, straight: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Written channels, and Σ α_i L_i in float64."""
+    alphas = _RNG.dirichlet(np.ones(count), size=(6, 7))
+    colours = _RNG.normal(1.0, 20.0, (count, 6, 7, 3))
+    channels: dict[str, np.ndarray] = {}
+    for index, name in enumerate(layer_names(count)):
+        alpha = alphas[..., index]
+        written = colours[index] if straight else colours[index] * alpha[..., None]
+        channels |= {f"{name}.{c}": written[..., i].astype(np.float32) for i, c in enumerate("RGB")}
+        channels[f"{name}.A"] = alpha.astype(np.float32)
+    return channels, np.einsum("hwl,lhwc->hwc", alphas, colours)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("straight", [False, True])
+def test_layers_sum_up_to_the_plate(count: int, straight: bool) -> None:
+    channels, truth = random_layers(count, straight=straight)
+    found = recompose_layers(channels, straight=straight)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-4)
+
+
+def test_the_residual_is_part_of_the_equation() -> None:
+    channels, truth = random_layers(2, straight=False)
+    residual = _RNG.normal(0, 1, (6, 7, 3)).astype(np.float32)
+    channels |= {f"residual.{c}": residual[..., i] for i, c in enumerate("RGB")}
+    np.testing.assert_allclose(recompose("layers", channels), truth + residual, rtol=1e-5, atol=1e-4)
+
+
+def test_recomposing_leaves_the_channels_alone() -> None:
+    channels, _ = random_layers(2, straight=True)
+    before = {name: values.copy() for name, values in channels.items()}
+    recompose_layers(channels, straight=True)
+    for name, values in channels.items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+def test_layer_names_from_back_to_front() -> None:
+    assert layer_names(4) == ("bg", "fg1", "fg2", "fg3")
+    channels = dict.fromkeys(("fg2.R", "R", "bg.R", "fg1.R", "fg1.A", "clean.R", "residual.R"), np.zeros((1, 1)))
+    assert layers_in(channels) == ("bg", "fg1", "fg2")
+
+
+def test_colour_of_the_plate_and_of_a_layer() -> None:
+    channels = {name: np.full((2, 3), value, np.float16) for value, name in enumerate(("R", "G", "B", "bg.R"))}
+    channels |= {"bg.G": channels["R"], "bg.B": channels["G"]}
+    assert colour(channels)[0, 0].tolist() == [0.0, 1.0, 2.0]
+    assert colour(channels, "bg")[1, 2].tolist() == [3.0, 0.0, 1.0]
+
+
+def test_half_ulps_agree_with_numpy_on_every_half() -> None:
+    every = np.arange(0x7BFF, dtype=np.uint16).view(np.float16)  # 0 up to the last but one finite half
+    for halves in (every, -every):
+        truth = halves.astype(np.float32)
+        spacing = np.abs(np.spacing(np.abs(halves))).astype(np.float64)
+        np.testing.assert_array_equal(half_ulps(truth + spacing, truth), 1.0)
+        np.testing.assert_array_equal(half_ulps(truth - 3 * spacing, truth), 3.0)
+        np.testing.assert_array_equal(half_ulps(truth, truth), 0.0)
+
+
+def test_half_ulps_of_the_largest_half() -> None:
+    assert half_ulps(np.float32(65504 - 32), np.float32(65504)) == 1.0

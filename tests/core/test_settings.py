@@ -1,0 +1,103 @@
+"""Settings: what they refuse, and which change redoes which stage."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from vdp_engine.errors import UsageError
+from vdp_engine.settings import STAGES, Machine, Settings, short_digest
+
+# Another value than the default for every field, and the first stage whose result it changes.
+_OTHER: dict[str, tuple[dict[str, Any], str]] = {
+    "layer": ({"layer": "beauty"}, "prep"),
+    "colorspace": ({"colorspace": "ACEScg"}, "prep"),
+    "missing": ({"missing": "hold"}, "prep"),
+    "quality": ({"quality": "draft"}, "prep"),
+    "flow": ({"flow": "raft"}, "prep"),
+    "flow_weights": ({"flow": "raft", "flow_weights": "raft.pth"}, "prep"),
+    "flow_layer": ({"flow": "vectors", "flow_layer": "motion"}, "prep"),
+    "layers": ({"layers": 3}, "fit"),
+    "objective": ({"objective": "paper"}, "fit"),
+    "seed": ({"seed": 7}, "fit"),
+    "bit_depth": ({"bit_depth": "float"}, "render"),
+    "compression": ({"compression": "zip"}, "render"),
+    "alpha": ({"alpha": "straight"}, "render"),
+    "vectors": ({"vectors": True}, "render"),
+}
+_ONLY_ONE_VALUE = {"task"}
+
+
+def test_every_field_is_covered_here() -> None:
+    assert set(Settings.model_fields) == set(_OTHER) | _ONLY_ONE_VALUE
+
+
+def test_every_field_has_a_stage_and_a_description() -> None:
+    for name, field in Settings.model_fields.items():
+        assert isinstance(field.json_schema_extra, dict), name
+        assert field.json_schema_extra["stage"] in STAGES, name
+        assert field.description, name
+
+
+@pytest.mark.parametrize("name", _OTHER)
+def test_a_change_redoes_its_stage_and_those_after_it_and_no_more(name: str) -> None:
+    values, first = _OTHER[name]
+    changed, default = Settings(**values), Settings()
+    for stage in STAGES:
+        redone = STAGES.index(stage) >= STAGES.index(first)
+        assert (changed.digest(stage) != default.digest(stage)) == redone, stage
+
+
+def test_the_digest_is_the_same_in_every_process() -> None:
+    assert short_digest({"b": 1, "a": [None, "x"]}) == short_digest({"a": [None, "x"], "b": 1})
+    assert short_digest({}) == "44136fa355b3678a"  # sha256 of "{}"
+
+
+def test_settings_survive_json() -> None:
+    for values, _ in _OTHER.values():
+        settings = Settings(**values)
+        assert Settings(**json.loads(json.dumps(settings.model_dump(mode="json")))) == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"quality": "best"}, ("quality", "draft", "standard", "final", "'best'")),
+        ({"layers": 5}, ("layers", "5")),
+        ({"seed": -1}, ("seed", "-1")),
+        ({"seed": 2**31}, ("seed",)),
+        ({"flow_weights": "raft.pth"}, ("flow_weights needs flow=raft",)),
+        ({"flow_layer": "motion", "flow": "raft"}, ("flow_layer needs flow=vectors",)),
+        ({"colour": "red"}, ("colour",)),
+        ({"quality": "best", "alpha": "odd"}, ("quality", "alpha")),
+    ],
+)
+def test_what_is_refused_is_named(values: dict[str, Any], named: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.parse(**values)
+    assert caught.value.code == "usage.settings"
+    for word in named:
+        assert word in str(caught.value)
+
+
+def test_none_means_the_default() -> None:
+    assert Settings.parse(quality=None, layers=None, seed=3) == Settings(seed=3)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings().seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12"])
+def test_devices(device: str) -> None:
+    assert Machine.parse(device=device).device == device
+
+
+@pytest.mark.parametrize("values", [{"device": "gpu"}, {"device": "cuda:"}, {"threads": -1}, {"max_memory": -1}])
+def test_machines_that_cannot_be(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(values))):
+        Machine.parse(**values)

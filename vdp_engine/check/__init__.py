@@ -1,0 +1,80 @@
+"""Proof and judgement of what was written: the rebuild rule, the quality report, the contact sheet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vdp_engine import files
+from vdp_engine.check.layers_file import LayerFile
+from vdp_engine.check.measure import measure_layers, measure_motion
+from vdp_engine.check.rebuild import TOLERANCE
+from vdp_engine.check.report import Report
+from vdp_engine.check.sheet import write_sheet
+from vdp_engine.check.signs import FrameNumbers
+from vdp_engine.errors import CheckError
+from vdp_engine.motion import MotionFrame
+from vdp_engine.progress import Reporter
+from vdp_engine.settings import Machine
+from vdp_engine.shot import Shot
+
+__all__ = ["Report", "check"]
+
+
+def check(shot: Shot, machine: Machine, reporter: Reporter) -> Report:
+    """Read every written layer of the shot back, prove the rebuild rule, write the report and the contact sheet.
+
+    One frame at a time: memory does not grow with the shot.
+
+    Raises:
+        CheckError: a frame's layers are missing, damaged, out of date, or do not rebuild the plate. In the last case
+            report and sheet are written first.
+        ShotError: the motion of a frame is missing.
+        PlateError: the plate cannot be read.
+    """
+    _require_current(shot)
+    frames: list[FrameNumbers] = []
+    before: dict[str, np.ndarray] = {}
+    for done, frame in enumerate(shot.frames):
+        reporter.progress("check", 0.95 * done / len(shot.frames), f"frame {frame}")
+        numbers, before = _check_frame(shot, frame, before)
+        frames.append(numbers)
+    report = Report.of(shot, tuple(frames))
+
+    reporter.progress("check", 0.95, "contact sheet")
+    write_sheet(shot)
+    files.write_json(shot.report_file, report.as_dict())
+    for sign in report.warnings:
+        reporter.warning(sign.code, sign.message, sign.frame)
+    reporter.progress("check", 1.0, "report and contact sheet written")
+    if not report.passed:
+        raise _not_rebuilt(report)
+    return report
+
+
+def _require_current(shot: Shot) -> None:
+    """Say what is missing before the first pixel is read."""
+    for frame in shot.frames:
+        with LayerFile(shot.layer_file(frame), frame) as file:
+            if file.settings != shot.settings.digest("render"):
+                raise file.stale("they were rendered with other settings")
+
+
+def _check_frame(
+    shot: Shot, frame: int, before: dict[str, np.ndarray]
+) -> tuple[FrameNumbers, dict[str, np.ndarray]]:
+    """The numbers of one frame, and its mattes for the next one."""
+    motion = MotionFrame.load(shot.motion_file(frame), frame)
+    with LayerFile(shot.layer_file(frame), frame) as file:
+        layers, mattes = measure_layers(file, shot.plate.read(frame), shot.plate.canvas, shot.settings, motion.size)
+    return FrameNumbers(frame, layers, measure_motion(motion, mattes, before)), mattes
+
+
+def _not_rebuilt(report: Report) -> CheckError:
+    worst, count = report.worst, len(report.broken)
+    found = worst.layers.rebuild
+    return CheckError(
+        f"the layers do not rebuild the plate: channel {found.channel} at x {found.x}, y {found.y} is "
+        f"{found.worst:.1f} half ulps off ({found.broken} pixels here, {count} frames in all)",
+        code="rebuild", frame=worst.frame, path=report.shot.layer_file(worst.frame),
+        expected=f"at most {TOLERANCE:.0f} half ulps", remedy="delete the file and run `vdp render` again",
+    )  # fmt: skip
