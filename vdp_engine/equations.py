@@ -12,6 +12,12 @@ import numpy as np
 RGB = ("R", "G", "B")
 BACKGROUND = "bg"
 
+SETTINGS_ATTRIBUTE = "vdp/settings"
+"""Header attribute with the digest of the settings that a layer file was rendered with."""
+
+MODEL_ATTRIBUTE = "vdp/model"
+"""Header attribute with the digest of the model that a layer file was rendered from."""
+
 Channels = Mapping[str, np.ndarray]
 
 
@@ -63,8 +69,9 @@ def recompose(task: str, channels: Channels, *, straight: bool = False) -> np.nd
 def half_ulps(value: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Distance |value − truth| in units of the half-float spacing at ``truth`` (float32 arrays, any shape).
 
-    The spacing of subnormals, 2**-24, is the smallest unit.
+    The spacing of subnormals, 2**-24, is the smallest unit. Returns float32.
     """
-    truth = np.asarray(truth, np.float64)
-    exponent = np.floor(np.log2(np.maximum(np.abs(truth), 2.0**-14)))
-    return np.abs(np.asarray(value, np.float64) - truth) / np.exp2(exponent - 10)
+    truth = np.asarray(truth, np.float32)
+    # The exponent bits alone are the power of two at or below |truth|; half spaces 1024 values up to the next one.
+    power = np.maximum(truth.view(np.uint32) & np.uint32(0x7F800000), np.uint32((127 - 14) << 23)).view(np.float32)
+    return np.abs(np.asarray(value, np.float32) - truth) / power * np.float32(1024)

@@ -19,7 +19,7 @@ from vdp_engine.errors import TryAgainError
 _HOST = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname()) or "host"
 _TEMPORARY = re.compile(r"^\..+\.([A-Za-z0-9]+)-(\d+)-[0-9a-f]{8}\.tmp(\.[A-Za-z0-9]+)?$")
 _ABANDONED_SECONDS = 24 * 3600.0
-_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 
 
 def disk_error(path: Path, error: OSError | str) -> TryAgainError:
@@ -57,10 +57,19 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Also for libraries that write files by themselves, where these go through temporary files of other names, which
+    ``sweep`` would not know.
+    """
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

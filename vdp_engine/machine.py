@@ -41,11 +41,14 @@ def threads(machine: Machine) -> int:
 def apply(machine: Machine) -> None:
     """Hold the libraries to ``threads(machine)``; call it before numpy and torch are imported.
 
-    OpenBLAS and MKL read their variables once, at import; torch is set a second time by ``torch_device``.
+    OpenBLAS, MKL and OpenMP read their variables once, at import; torch is set a second time by ``torch_device``.
     """
     count = threads(machine)
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
+    # Threads that wait by spinning starve each other where cores are shared: with another program on the machine the
+    # small nets of a fit took fifty times as long. A user's own setting stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     import cv2
     import OpenImageIO as oiio
@@ -57,7 +60,10 @@ def apply(machine: Machine) -> None:
 
 
 def torch_device(machine: Machine) -> torch.device:
-    """The device to fit and render on, with torch held to the threads asked for and to repeatable results on CPU.
+    """The device to fit and render on, with torch held to the threads asked for.
+
+    ``torch.use_deterministic_algorithms`` is left alone: what the nets are made of repeats bit for bit on a CPU anyway
+    (the tests of the fit prove it), and switching it on takes seconds and 150 MB to import torch's compiler.
 
     Raises:
         UsageError: a CUDA device was asked for that is not there. Falling back to the CPU in silence would turn
@@ -80,10 +86,6 @@ def torch_device(machine: Machine) -> torch.device:
             f"device {machine.device} is not there", code="device", expected=f"cpu, or one of: {there}",
             remedy="choose another --device; `vdp doctor` tells what torch sees",
         )  # fmt: skip
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # Filling fresh memory would cost time and guards only against reading what was never written.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return device
 
 
@@ -122,6 +124,13 @@ def available() -> int:
     return max(0, min(left for left in (_physical()[1], _cgroup_memory()[1], _address_space()[1]) if left is not None))
 
 
+def left(machine: Machine | None = None) -> int:
+    """Memory that this process could still take now within ``memory_limit(machine)``; none: what the machine has."""
+    if machine is None:
+        return available()
+    return min(available(), max(0, memory_limit(machine) - _resident()))
+
+
 def require(needed: int, what: str, machine: Machine | None = None) -> None:
     """Refuse work that would not fit, before it starts.
 
@@ -133,12 +142,10 @@ def require(needed: int, what: str, machine: Machine | None = None) -> None:
     Raises:
         TryAgainError: there is less left than needed.
     """
-    left = available()
-    if machine is not None:
-        left = min(left, max(0, memory_limit(machine) - _resident()))
-    if needed > left:
+    there = left(machine)
+    if needed > there:
         raise TryAgainError(
-            f"{what} needs {readable_bytes(needed)} of memory, {readable_bytes(left)} are left", code="memory",
+            f"{what} needs {readable_bytes(needed)} of memory, {readable_bytes(there)} are left", code="memory",
             remedy="close other programs, raise --max-memory, or use --quality draft",
         )  # fmt: skip
 

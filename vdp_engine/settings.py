@@ -20,6 +20,7 @@ STAGES: tuple[Stage, ...] = ("prep", "fit", "render")
 Task = Literal["layers"]
 Quality = Literal["draft", "standard", "final"]
 Missing = Literal["error", "hold", "black"]
+Compression = Literal["none", "rle", "zip", "zips", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"]
 
 
 def _first(stage: Stage, default: Any, description: str, **constraints: Any) -> Any:
@@ -45,7 +46,7 @@ class Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = _first("fit", 0, "seed of everything random")
 
     bit_depth: Literal["half", "float"] = _first("render", "half", "pixel type of the layers")
-    compression: str = _first("render", "zips", "EXR compression of the layers")
+    compression: Compression = _first("render", "zips", "EXR compression of the layers; b44 and dwa lose detail")
     alpha: Literal["premultiplied", "straight"] = _first("render", "premultiplied", "state of the layers' colours")
     vectors: bool = _first("render", False, "also write forward.u/v and backward.u/v, in pixels")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from vdp_engine import __version__, files
 from vdp_engine.errors import ShotError, UsageError
-from vdp_engine.plate import Plate, format_frames, parse_frames
+from vdp_engine.plate import Plate, colour, format_frames, parse_frames
 from vdp_engine.settings import Settings
 
 _FORMAT = 1
@@ -46,8 +46,10 @@ class Shot:
 
         Raises:
             PlateError: the plate is not usable, the first fault by file and frame.
-            UsageError: the name is not one a file can have, or the results would lie among the plate's own files.
+            UsageError: the name is not one a file can have, the results would lie among the plate's own files, or
+                the OCIO config cannot be loaded, which the contact sheet would find out after all the work.
         """
+        colour.config()
         opened = _open(plate, frames, settings)
         chosen = name or default_name(opened.sequence.pattern)
         if _FORBIDDEN.search(chosen) or chosen.startswith("."):

@@ -9,7 +9,6 @@ from vdp_engine import files
 from vdp_engine.plate import format_frames
 
 if TYPE_CHECKING:
-    from vdp_engine.check import Report
     from vdp_engine.progress import Reporter
     from vdp_engine.settings import Machine
     from vdp_engine.shot import Shot
@@ -17,8 +16,13 @@ if TYPE_CHECKING:
 ALL = ("prep", "fit", "render", "check")
 
 
-def run(shot: Shot, machine: Machine, reporter: Reporter) -> Report:
+def run(shot: Shot, machine: Machine, reporter: Reporter) -> list[str]:
     """Everything that is left to do for a shot; each stage skips by itself what is done.
+
+    ``vdp check`` always checks. Here a report that these very layers passed is proof enough.
+
+    Returns:
+        The report for a person, line by line.
 
     Raises:
         VdpError: the first stage that cannot go on; what was finished is kept.
@@ -26,10 +30,19 @@ def run(shot: Shot, machine: Machine, reporter: Reporter) -> Report:
     from vdp_engine import check, model, motion, render
 
     reporter.note(f"{shot.name}: {len(shot.frames)} frames, {format_frames(shot.frames)}, into {shot.out}")
+    # Before hours of work, not after them. With layers=auto there are two at least.
+    render.require_memory(shot, machine, 2 if shot.settings.layers == "auto" else shot.settings.layers)
     motion.prep(shot, machine, reporter)
     model.fit(shot, machine, reporter)
     render.render(shot, machine, reporter)
-    return check.check(shot, machine, reporter)
+    report = check.current_report(shot)
+    if report is None:
+        report = check.check(shot, machine, reporter).as_dict()
+    else:
+        for warning in report["warnings"]:
+            reporter.warning(warning["code"], warning["message"], warning.get("frame"))
+        reporter.progress("check", 1.0, "the report is up to date")
+    return check.report_lines(report)
 
 
 def tidy(shot: Shot) -> None:
@@ -47,7 +60,7 @@ def plan(
         frames: frames that prep and render were asked for; none: all of the shot.
         fresh: as if nothing were there.
     """
-    from vdp_engine import model, motion, render
+    from vdp_engine import check, model, motion, render
 
     asked = shot.frames if frames is None else frames
     fit_left = fresh or model.pending(shot)
@@ -58,7 +71,8 @@ def plan(
         told["prep"] = _frames_left(asked if fresh else motion.pending(shot, asked), asked)
     told["fit"] = "to do" if fit_left else "nothing to do"
     told["render"] = _frames_left(render_left, asked)
-    checked = not render_left and shot.report_file.exists() and shot.sheet_file.exists()
+    # Asked for by itself, check always checks.
+    checked = not render_left and len(stages) > 1 and check.current_report(shot) is not None
     told["check"] = "the report is there" if checked else "to do"
     return [f"{stage:<8}{told[stage]}" for stage in ALL if stage in stages]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,9 +15,10 @@ import pytest
 import torch
 
 from vdp_engine import files
-from vdp_engine.check import Report, check
+from vdp_engine.check import Report, check, current_report, report_lines
 from vdp_engine.check.sheet import spread
 from vdp_engine.errors import CheckError, ShotError
+from vdp_engine.model.fit import fit_digest
 from vdp_engine.motion import MotionFrame
 from vdp_engine.progress import SilentReporter
 from vdp_engine.settings import Machine, Settings
@@ -62,15 +65,14 @@ def _layers(frame: int, straight: bool = False) -> tuple[np.ndarray, Channels]:
     return plate, channels | {"fg1.A": alpha, "bg.A": 1 - alpha}
 
 
-def _write(path: Path, channels: Channels, settings: Settings | None = None, **header: object) -> None:
+def _write(path: Path, channels: Channels, **header: object) -> None:
     x, y = ORIGIN
     window = (np.array([x, y], np.int32), np.array([x + WIDTH - 1, y + HEIGHT - 1], np.int32))
     header = {
         "type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIPS_COMPRESSION, "dataWindow": window,
-        "displayWindow": (np.array([0, 0], np.int32), np.array([WIDTH - 1, HEIGHT + 19], np.int32)), **header,
+        "displayWindow": (np.array([0, 0], np.int32), np.array([WIDTH - 1, HEIGHT + 19], np.int32)),
+        **header,
     }  # fmt: skip
-    if settings is not None:
-        header["vdp/settings"] = settings.digest("render")
     planes = {name: np.ascontiguousarray(plane.astype(np.float16)) for name, plane in channels.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     OpenEXR.File(header, planes).write(str(path))
@@ -86,8 +88,12 @@ def _motion(frame: int) -> MotionFrame:
     return MotionFrame(
         frame=frame, gaps=(1, -1), present=present, image=torch.zeros(3, *size), coverage=torch.ones(size), flow=flow,
         confidence=torch.ones(2, *size) * 0.9, theta=torch.zeros(2, 6, 2), sigma=torch.full((2,), 0.1),
-        strength=torch.full((2,), 2.0), evidence=torch.from_numpy(moving), connected=torch.zeros(size),
+        strength=torch.full((2,), 2.0), evidence=torch.from_numpy(moving),
     )  # fmt: skip
+
+
+def _made_from(shot: Shot) -> dict[str, str]:
+    return {"vdp/settings": shot.settings.digest("render"), "vdp/model": fit_digest(shot)}
 
 
 @pytest.fixture
@@ -100,12 +106,12 @@ def make_shot(tmp_path: Path) -> Callable[..., Shot]:
         shot = Shot.create(str(tmp_path / "plate" / "a.####.exr"), tmp_path / "out", settings=settings)
         shot.save()
         for frame in FRAMES:
+            _motion(frame).save(shot.motion_file(frame), "test")
+        for frame in FRAMES:
             _, channels = _layers(frame, settings.alpha == "straight")
             if spoil is not None:
                 spoil(frame, channels)
-            _write(shot.layer_file(frame), channels, settings)
-            shot.motion_file(frame).parent.mkdir(parents=True, exist_ok=True)
-            _motion(frame).save(shot.motion_file(frame), "test")
+            _write(shot.layer_file(frame), channels, **_made_from(shot))
         return shot
 
     return make
@@ -135,7 +141,37 @@ def test_sound_layers_pass_and_are_reported(make_shot: Callable[..., Shot], alph
     assert told["settings"]["digests"]["render"] == shot.settings.digest("render")
     assert [one["frame"] for one in told["per_frame"]] == list(FRAMES)
     assert told["per_frame"][0]["flicker"] is None
-    assert any("passed" in line for line in report.lines())
+    assert any("passed" in line for line in report_lines(told))
+
+
+def test_a_report_is_current_until_something_it_is_about_changes(make_shot: Callable[..., Shot]) -> None:
+    shot = make_shot()
+    assert current_report(shot) is None
+    report = _check(shot)
+    assert current_report(shot) == json.loads(json.dumps(report.as_dict()))
+    others = [replace(shot, settings=Settings(seed=1)), replace(shot, frames=FRAMES[:2]), replace(shot, name="b")]
+    assert [current_report(other) for other in others] == [None] * 3
+
+    sheet = shot.sheet_file.read_bytes()
+    shot.sheet_file.unlink()
+    assert current_report(shot) is None
+    shot.sheet_file.write_bytes(sheet)
+    assert current_report(shot) is not None
+    os.utime(shot.layer_file(1002), ns=(0, 0))
+    assert current_report(shot) is None
+
+    _check(shot)
+    _motion(1003).save(shot.motion_file(1003), "of another plate")
+    assert current_report(shot) is None
+    shot.report_file.write_text("[]", encoding="utf-8")
+    assert current_report(shot) is None
+
+
+def test_a_report_that_failed_is_never_current(make_shot: Callable[..., Shot]) -> None:
+    shot = make_shot(lambda frame, channels: channels["residual.G"].__setitem__((7, 30), 9.0))
+    with pytest.raises(CheckError):
+        _check(shot)
+    assert shot.report_file.exists() and current_report(shot) is None
 
 
 def test_one_wrong_pixel_is_found_and_named(make_shot: Callable[..., Shot]) -> None:
@@ -157,10 +193,10 @@ def _cut_short(shot: Shot) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def _rewrite(shot: Shot, settings: Settings, drop: str = "", **header: object) -> None:
+def _rewrite(shot: Shot, drop: str = "", **header: object) -> None:
     channels = _layers(1002)[1]
     channels.pop(drop, None)
-    _write(shot.layer_file(1002), channels, settings, **header)
+    _write(shot.layer_file(1002), channels, **{**_made_from(shot), **header})
 
 
 _ELSEWHERE = (np.array([0, 0], np.int32), np.array([WIDTH - 1, HEIGHT - 1], np.int32))
@@ -172,12 +208,14 @@ _ELSEWHERE = (np.array([0, 0], np.int32), np.array([WIDTH - 1, HEIGHT - 1], np.i
         (lambda shot: shot.layer_file(1002).unlink(), "check.missing"),
         (_cut_short, "check.damaged"),
         (lambda shot: shot.layer_file(1002).write_bytes(b"no image"), "check.damaged"),
-        (lambda shot: _rewrite(shot, shot.settings, drop="residual.B"), "check.damaged"),
-        (lambda shot: _rewrite(shot, shot.settings, drop="confidence.A"), "check.damaged"),
-        (lambda shot: _rewrite(shot, Settings(seed=5)), "check.stale"),
-        (lambda shot: _rewrite(shot, shot.settings, dataWindow=_ELSEWHERE), "check.stale"),
+        (lambda shot: _rewrite(shot, drop="residual.B"), "check.damaged"),
+        (lambda shot: _rewrite(shot, drop="confidence.A"), "check.damaged"),
+        (lambda shot: _rewrite(shot, **{"vdp/settings": Settings(seed=5).digest("render")}), "check.stale"),
+        (lambda shot: _rewrite(shot, **{"vdp/model": "of another fit"}), "check.stale"),
+        (lambda shot: _rewrite(shot, dataWindow=_ELSEWHERE), "check.stale"),
     ],
-    ids=["gone", "cut short", "no image", "no residual", "no confidence", "other settings", "other window"],
+    ids=["gone", "cut short", "no image", "no residual", "no confidence", "other settings", "other model",
+         "other window"],
 )
 def test_files_that_cannot_be_checked(make_shot: Callable[..., Shot], harm: Callable[[Shot], None], code: str) -> None:
     shot = make_shot()
@@ -199,7 +237,9 @@ def test_missing_motion_is_named(make_shot: Callable[..., Shot]) -> None:
 def test_lossy_layers_warn_instead_of_failing(make_shot: Callable[..., Shot]) -> None:
     shot, reporter = make_shot(compression="dwaa"), Recorder()
     for frame in FRAMES:
-        _write(shot.layer_file(frame), _layers(frame)[1], shot.settings, compression=OpenEXR.DWAA_COMPRESSION)
+        _write(
+            shot.layer_file(frame), _layers(frame)[1], **_made_from(shot), compression=OpenEXR.DWAA_COMPRESSION
+        )
     report = _check(shot, reporter)
     assert report.worst.layers.rebuild.worst > 2, "DWAA does change these pixels"
     assert report.passed and reporter.codes == ["check.lossy"]

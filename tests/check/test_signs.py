@@ -67,7 +67,7 @@ def _motion(evidence: np.ndarray, shift: float) -> MotionFrame:
         frame=5, gaps=(1, -1, 2, -2), present=torch.tensor([True, True, False, False]), image=torch.zeros(3, *size),
         coverage=torch.ones(size), flow=flow, confidence=torch.stack([torch.full(size, c) for c in (1.0, 0.5, 0, 0)]),
         theta=torch.zeros(4, 6, 2), sigma=torch.tensor([0.05, 0.2, 0, 0]), strength=torch.tensor([3.0, 3.0, 9, 9]),
-        evidence=torch.from_numpy(evidence), connected=torch.zeros(size),
+        evidence=torch.from_numpy(evidence),
     )  # fmt: skip
 
 

@@ -34,10 +34,8 @@ class Recorder(SilentReporter):
 class Report:
     """What a check finds."""
 
-    passed = True
-
-    def lines(self) -> list[str]:
-        return ["rebuild     passed"]
+    def as_dict(self) -> dict[str, Any]:
+        return {"warnings": []}
 
 
 def write_plate(folder: Path, name: str = "shot", frames: range = range(1001, 1004)) -> str:
@@ -89,11 +87,20 @@ def install(
         shot.sheet_file.write_text("")
         return Report()
 
+    def current_report(shot: Any) -> dict[str, Any] | None:
+        return Report().as_dict() if shot.report_file.exists() and shot.sheet_file.exists() else None
+
+    def report_lines(report: dict[str, Any]) -> list[str]:
+        return ["rebuild     passed"]
+
     rooms = {
         "motion": {"prep": frames_of("motion_file", "prep"), "pending": pending_of("motion_file")},
         "model": {"fit": fit, "pending": lambda shot: not shot.model_file.exists()},
-        "render": {"render": frames_of("layer_file", "render"), "pending": pending_of("layer_file")},
-        "check": {"check": check, "Report": Report},
+        "render": {
+            "render": frames_of("layer_file", "render"), "pending": pending_of("layer_file"),
+            "require_memory": lambda shot, machine, layers: 0,
+        },
+        "check": {"check": check, "current_report": current_report, "report_lines": report_lines},
     }
     for name, members in rooms.items():
         module = types.ModuleType(f"vdp_engine.{name}")

@@ -100,7 +100,7 @@ def test_nothing_heavy_is_imported_for_it(args: list[str]) -> None:
         "heavy = {'torch', 'numpy', 'cv2', 'OpenImageIO', 'scipy', 'rich'}\n"
         "atexit.register(lambda: print('heavy:', sorted(heavy & set(sys.modules))))\n"
         f"sys.argv = ['vdp', *{args}]\n"
-        "from vdp_engine.cli.main import main; main()\n"
+        "from vdp_engine.cli.commands import vdp; vdp.main()\n"
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
     assert said.endswith("heavy: []\n"), said

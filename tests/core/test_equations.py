@@ -70,5 +70,14 @@ def test_half_ulps_agree_with_numpy_on_every_half() -> None:
         np.testing.assert_array_equal(half_ulps(truth, truth), 0.0)
 
 
+def test_half_ulps_between_halves_and_far_away_agree_with_float64() -> None:
+    truth = (_RNG.normal(0, 1, 20_000) * 10.0 ** _RNG.uniform(-8, 4.8, 20_000)).astype(np.float32)
+    value = (truth * (1 + _RNG.normal(0, 1, truth.shape) * 10.0 ** _RNG.uniform(-6, 3, truth.shape))).astype(np.float32)
+    exponent = np.floor(np.log2(np.maximum(np.abs(truth.astype(np.float64)), 2.0**-14)))
+    exact = np.abs(value.astype(np.float64) - truth) / np.exp2(exponent - 10)
+    np.testing.assert_allclose(half_ulps(value, truth), exact, rtol=1e-6)
+    assert np.isinf(half_ulps(np.float32(np.inf), np.float32(1))) and np.isnan(half_ulps(np.float32(np.nan), 0.0))
+
+
 def test_half_ulps_of_the_largest_half() -> None:
     assert half_ulps(np.float32(65504 - 32), np.float32(65504)) == 1.0

@@ -67,6 +67,7 @@ def test_settings_survive_json() -> None:
     [
         ({"quality": "best"}, ("quality", "draft", "standard", "final", "'best'")),
         ({"layers": 5}, ("layers", "5")),
+        ({"compression": "zipper"}, ("compression", "'zips'", "'dwaa'", "'zipper'")),
         ({"seed": -1}, ("seed", "-1")),
         ({"seed": 2**31}, ("seed",)),
         ({"flow_weights": "raft.pth"}, ("flow_weights needs flow=raft",)),

@@ -26,9 +26,8 @@ def shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shot:
 
 def test_the_order(shot: Shot) -> None:
     reporter = fakes["Recorder"]()
-    report = stages.run(shot, Machine.parse(), reporter)
+    assert stages.run(shot, Machine.parse(), reporter) == ["rebuild     passed"]
     assert reporter.stages == ["prep", "fit", "render", "check"]
-    assert report.passed
 
 
 def plan(shot: Shot, **rest: Any) -> dict[str, str]:
@@ -49,6 +48,7 @@ def test_the_plan_of_a_shot_that_is_done(shot: Shot) -> None:
         "render": "nothing to do, 3 frames are there", "check": "the report is there",
     }  # fmt: skip
     assert plan(shot) == done
+    assert plan(shot, stages=("check",)) == {"check": "to do"}, "asked for by itself, it always checks"
     assert plan(shot, fresh=True)["prep"] == "3 of 3 frames to do: 1001-1003"
     assert plan(shot, fresh=True)["fit"] == "to do"
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 
-from vdp_engine import files
+from vdp_engine import __version__, files
 from vdp_engine.check.layers_file import LayerFile
 from vdp_engine.check.measure import measure_layers, measure_motion
 from vdp_engine.check.rebuild import TOLERANCE
-from vdp_engine.check.report import Report
+from vdp_engine.check.report import Report, report_lines
 from vdp_engine.check.sheet import write_sheet
 from vdp_engine.check.signs import FrameNumbers
 from vdp_engine.errors import CheckError
+from vdp_engine.model.fit import fit_digest
 from vdp_engine.motion import MotionFrame
 from vdp_engine.progress import Reporter
-from vdp_engine.settings import Machine
+from vdp_engine.settings import Machine, short_digest
 from vdp_engine.shot import Shot
 
-__all__ = ["Report", "check"]
+__all__ = ["Report", "check", "current_report", "report_lines"]
 
 
 def check(shot: Shot, machine: Machine, reporter: Reporter) -> Report:
@@ -32,13 +36,14 @@ def check(shot: Shot, machine: Machine, reporter: Reporter) -> Report:
         PlateError: the plate cannot be read.
     """
     _require_current(shot)
+    stamp = _stamp(shot)
     frames: list[FrameNumbers] = []
     before: dict[str, np.ndarray] = {}
     for done, frame in enumerate(shot.frames):
         reporter.progress("check", 0.95 * done / len(shot.frames), f"frame {frame}")
         numbers, before = _check_frame(shot, frame, before)
         frames.append(numbers)
-    report = Report.of(shot, tuple(frames))
+    report = Report.of(shot, stamp, tuple(frames))
 
     reporter.progress("check", 0.95, "contact sheet")
     write_sheet(shot)
@@ -51,12 +56,34 @@ def check(shot: Shot, machine: Machine, reporter: Reporter) -> Report:
     return report
 
 
+def current_report(shot: Shot) -> dict[str, Any] | None:
+    """The report as it lies on disk, if it says that these very layers passed and its contact sheet is there.
+
+    Raises:
+        ShotError: the motion of a frame is missing.
+    """
+    try:
+        report: dict[str, Any] = json.loads(shot.report_file.read_text(encoding="utf-8"))
+        current = report["passed"] and report["stamp"] == _stamp(shot) and shot.sheet_file.exists()
+    except (OSError, ValueError, KeyError, TypeError):  # no report or layers, or not a report of this version
+        return None
+    return report if current else None
+
+
+def _stamp(shot: Shot) -> str:
+    layers = [(stat.st_size, stat.st_mtime_ns) for stat in (shot.layer_file(frame).stat() for frame in shot.frames)]
+    return short_digest([__version__, shot.settings.digest("render"), fit_digest(shot), shot.frames, layers])
+
+
 def _require_current(shot: Shot) -> None:
     """Say what is missing before the first pixel is read."""
+    settings, model = shot.settings.digest("render"), fit_digest(shot)
     for frame in shot.frames:
         with LayerFile(shot.layer_file(frame), frame) as file:
-            if file.settings != shot.settings.digest("render"):
+            if file.settings != settings:
                 raise file.stale("they were rendered with other settings")
+            if file.model != model:
+                raise file.stale("they were rendered from another model")
 
 
 def _check_frame(

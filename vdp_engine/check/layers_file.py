@@ -9,10 +9,8 @@ from types import TracebackType
 import numpy as np
 import OpenImageIO as oiio
 
+from vdp_engine.equations import MODEL_ATTRIBUTE, SETTINGS_ATTRIBUTE
 from vdp_engine.errors import CheckError
-
-SETTINGS_ATTRIBUTE = "vdp/settings"
-"""Header attribute with the digest of the settings that a layer file was rendered with."""
 
 _LOSSY = ("dwaa", "dwab", "b44", "b44a")  # pxr24 is exact for half and finer than half for float
 _BAND_BYTES = 24 << 20  # of one band in float32: large enough to keep the decoder's threads busy
@@ -26,7 +24,7 @@ class LayerFile:
         names: channel names in file order.
         x, y, width, height: its data window in pixels, y down.
         pixel_aspect: width of a pixel for its height.
-        settings: digest of the settings it was rendered with, "" where it names none.
+        settings, model: digests of the settings and the model it was rendered with, "" where it names none.
         lossy: whether its compression changes values.
 
     Raises:
@@ -46,6 +44,7 @@ class LayerFile:
         self.x, self.y, self.width, self.height = spec.x, spec.y, spec.width, spec.height
         self.pixel_aspect = float(spec.get_float_attribute("PixelAspectRatio", 1.0))
         self.settings = str(spec.get_string_attribute(SETTINGS_ATTRIBUTE))
+        self.model = str(spec.get_string_attribute(MODEL_ATTRIBUTE))
         self.lossy = str(spec.get_string_attribute("compression")).split(":")[0] in _LOSSY
 
     def bands(self, multiple: int = 1) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:

@@ -3,6 +3,7 @@
 Its keys, all numbers in the units of ``measure.Layers`` and ``measure.Motion``:
 
     shot          name, plate, frames, task
+    stamp         digest of what was checked: settings, model, and the layer files as they were
     versions      vdp, python, torch
     settings      every setting, and digests: of what each stage depends on
     passed        whether the rebuild rule holds on every frame it can hold on
@@ -21,7 +22,7 @@ Its keys, all numbers in the units of ``measure.Layers`` and ``measure.Motion``:
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -41,18 +42,20 @@ class Report:
 
     Attributes:
         shot: the shot.
+        stamp: of what was checked.
         frames: the numbers of every frame.
         warnings: the signs of trouble in them.
     """
 
     shot: Shot
+    stamp: str
     frames: tuple[FrameNumbers, ...]
     warnings: tuple[Sign, ...]
 
     @classmethod
-    def of(cls, shot: Shot, frames: tuple[FrameNumbers, ...]) -> Report:
+    def of(cls, shot: Shot, stamp: str, frames: tuple[FrameNumbers, ...]) -> Report:
         """The report on the numbers of every frame of ``shot``."""
-        return cls(shot, frames, tuple(find_signs(frames)))
+        return cls(shot, stamp, frames, tuple(find_signs(frames)))
 
     @property
     def passed(self) -> bool:
@@ -76,6 +79,7 @@ class Report:
         stored = shot.as_dict()
         return {
             "shot": {"name": shot.name, "plate": shot.pattern, "frames": stored["frames"], "task": shot.settings.task},
+            "stamp": self.stamp,
             "versions": {
                 "vdp": __version__, "python": platform.python_version(), "torch": metadata.version("torch"),
             },
@@ -103,24 +107,6 @@ class Report:
             "per_frame": [_frame(one) for one in self.frames],
         }  # fmt: skip
 
-    def lines(self) -> list[str]:
-        """The report for a person: a few lines of plain text."""
-        worst = self.worst
-        verdict = "passed" if self.passed else f"FAILED on {len(self.broken)} of {len(self.frames)} frames"
-        told = [
-            f"rebuild     {verdict}: worst {worst.layers.rebuild.worst:.2f} half ulps (frame {worst.frame})",
-            *(
-                f"{'matte ' + name:<11} covers {100 * span['mean']:.1f}% of the picture "
-                f"({100 * span['min']:.1f} to {100 * span['max']:.1f})"
-                for name, span in self._coverage().items()
-            ),
-            f"motion      {100 * self._mean(lambda one: one.motion.moving):.1f}% moves by itself, "
-            f"flow confidence {self._mean(lambda one: one.motion.confidence):.2f}",
-            f"stability   mattes change by {self.flicker:.4f} a frame along the motion",
-            f"residual    {100 * self._mean(lambda one: one.layers.residual):.2f}% of the plate's light",
-        ]
-        return [*told, *(f"warning     {_where(one)}{one.message} [{one.code}]" for one in self.warnings)]
-
     @property
     def flicker(self) -> float:
         """Mean over the frames that have one before them; 0 for a single frame."""
@@ -137,6 +123,26 @@ class Report:
             values = [one.layers.coverage[name] for one in self.frames if name in one.layers.coverage]
             spans[name] = {"mean": float(np.mean(values)), "min": min(values), "max": max(values)}
         return spans
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """A report, as its file holds it, for a person: a few lines of plain text."""
+    rebuild, motion = report["rebuild"], report["motion"]
+    broken, count = len(rebuild["broken_frames"]), len(report["per_frame"])
+    verdict = "passed" if report["passed"] else f"FAILED on {broken} of {count} frames"
+    worst = "an error without measure" if rebuild["worst"] is None else f"{rebuild['worst']:.2f} half ulps"
+    return [
+        f"rebuild     {verdict}: worst {worst} (frame {rebuild['frame']})",
+        *(
+            f"{'matte ' + name:<11} covers {100 * span['mean']:.1f}% of the picture "
+            f"({100 * span['min']:.1f} to {100 * span['max']:.1f})"
+            for name, span in report["coverage"].items()
+        ),
+        f"motion      {100 * motion['moving']:.1f}% moves by itself, flow confidence {motion['flow_confidence']:.2f}",
+        f"stability   mattes change by {report['stability']['flicker']:.4f} a frame along the motion",
+        f"residual    {100 * report['residual']:.2f}% of the plate's light",
+        *(f"warning     {_where(one)}{one['message']} [{one['code']}]" for one in report["warnings"]),
+    ]
 
 
 def _frame(one: FrameNumbers) -> dict[str, Any]:
@@ -171,5 +177,5 @@ def _warning(one: Sign) -> dict[str, Any]:
     return told if one.frame is None else {**told, "frame": one.frame}
 
 
-def _where(one: Sign) -> str:
-    return "" if one.frame is None else f"frame {one.frame}: "
+def _where(warning: Mapping[str, Any]) -> str:
+    return f"frame {warning['frame']}: " if "frame" in warning else ""

@@ -35,9 +35,8 @@ def write_sheet(shot: Shot) -> None:
     """
     rows = {frame: _pictures(shot, frame) for frame in spread(shot.frames, ROWS)}
     sheet = _assemble(rows)
-    with files.atomic(shot.sheet_file) as temporary:
-        if not cv2.imwrite(str(temporary), sheet[..., ::-1]):
-            raise files.disk_error(shot.sheet_file, "the picture was not written")
+    _, encoded = cv2.imencode(".png", sheet[..., ::-1])
+    files.write_bytes(shot.sheet_file, encoded.tobytes())
 
 
 def spread(frames: Sequence[int], count: int) -> tuple[int, ...]:

@@ -59,5 +59,5 @@ def demo(session: Session, /, folder: Path, progress: Dialect, fresh: bool, **va
         session.begin(shot)
         report = stages.run(shot, machine, reporter)
         reporter.result(shot=shot.file, report=shot.report_file, sheet=shot.sheet_file)
-        session.tell(report.lines())
+        session.tell(report)
         session.tell(score_demo(folder, shot).lines())

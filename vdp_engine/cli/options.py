@@ -21,7 +21,7 @@ _HEADINGS: dict[Stage, str] = {
 _MACHINE = "This machine (changes nothing in the layers)"
 _COMMAND = "The command"
 _METAVARS = {
-    "layer": "NAME", "colorspace": "NAME", "flow_weights": "FILE", "flow_layer": "NAME", "compression": "NAME",
+    "layer": "NAME", "colorspace": "NAME", "flow_weights": "FILE", "flow_layer": "NAME",
     "device": "DEVICE", "threads": "N", "seed": "N", "max_memory": "SIZE",
 }  # fmt: skip
 

@@ -94,7 +94,7 @@ def run(
         _save(session, shot, fresh)
         report = stages.run(shot, machine, reporter)
         reporter.result(shot=shot.file, report=shot.report_file, sheet=shot.sheet_file)
-        session.tell(report.lines())
+        session.tell(report)
 
 
 @click.command(
@@ -229,10 +229,11 @@ def check(session: Session, /, place: str, progress: Dialect, dry_run: bool, **v
             return _tell_plan(session, shot, "check", None)
         session.begin(shot)
         from vdp_engine.check import check as check_layers
+        from vdp_engine.check import report_lines
 
         report = check_layers(shot, machine, reporter)
         reporter.result(shot=shot.file, report=shot.report_file, sheet=shot.sheet_file)
-        session.tell(report.lines())
+        session.tell(report_lines(report.as_dict()))
 
 
 def _new_shot(plate: str, out: Path, name: str | None, frames: str | None, settings: Settings) -> Shot:

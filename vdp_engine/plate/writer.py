@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 
-from vdp_engine.errors import UsageError, VdpError
+from vdp_engine.errors import VdpError
 from vdp_engine.files import atomic, disk_error
 from vdp_engine.plate.header import FrameHeader, last_error
+from vdp_engine.settings import Compression
 
 BitDepth = Literal["half", "float"]
-COMPRESSIONS = ("none", "rle", "zip", "zips", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab")
 HALF_MAX = 65504.0
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
@@ -58,7 +58,7 @@ def write_layers(
     like: FrameHeader,
     *,
     bit_depth: BitDepth = "half",
-    compression: str = "zips",
+    compression: Compression = "zips",
     attributes: Mapping[str, str | int | float] | None = None,
 ) -> None:
     """Write channels over a plate frame's data window as a single-part scan-line OpenEXR, whole or not at all.
@@ -75,13 +75,8 @@ def write_layers(
         like: the frame of the plate.
 
     Raises:
-        UsageError: ``compression``, not one of ``COMPRESSIONS``.
         TryAgainError: ``disk``, the drive is full, read-only or not allowed.
     """
-    if compression not in COMPRESSIONS:
-        raise UsageError(
-            f"no compression '{compression}'", code="compression", expected=f"one of {', '.join(COMPRESSIONS)}"
-        )
     for name, plane in channels.items():
         if plane.shape != like.data_window.shape:
             raise ValueError(f"channel {name} of shape {plane.shape} does not cover {like.data_window}")
