@@ -30,7 +30,6 @@ def motion_frame(gaps=(1, -1, 2, -2), present=(True, True, True, False), seed=0,
         "sigma": shares(count) * here,
         "strength": shares(count) * 8 * here,
         "evidence": shares(*SIZE),
-        "connected": shares(*SIZE),
     }
     return MotionFrame(**{**values, **changed})
 
@@ -44,7 +43,7 @@ def test_what_is_read_is_what_was_written_to_the_precision_stated(tmp_path):
         assert torch.equal(getattr(read, name), getattr(motion, name)), name
     for name in ("image", "flow"):
         assert torch.equal(getattr(read, name), getattr(motion, name).half().float()), name
-    for name in ("coverage", "confidence", "evidence", "connected"):
+    for name in ("coverage", "confidence", "evidence"):
         assert (getattr(read, name) - getattr(motion, name)).abs().max() <= 0.5001 / 255, name
         assert getattr(read, name).dtype == torch.float32
     assert stamp_of(path) == "stamp-1"

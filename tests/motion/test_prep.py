@@ -29,6 +29,7 @@ class FakePlate:
     """Textured ground that moves 2 pixels a frame, under a square that moves 6 pixels a frame the other way."""
 
     pixel_aspect = 1.0
+    notes = ()
 
     def __init__(self, frames, size=SIZE, window=None, holes=None, still=False):
         self.frames = tuple(frames)
@@ -229,7 +230,7 @@ def test_nothing_to_see_is_no_evidence_and_no_nan(tmp_path, plate):
     run(shot)
     for frame in shot.frames:
         motion = MotionFrame.load(shot.motion_file(frame), frame)
-        for name in ("image", "coverage", "flow", "confidence", "theta", "sigma", "strength", "evidence", "connected"):
+        for name in ("image", "coverage", "flow", "confidence", "theta", "sigma", "strength", "evidence"):
             assert bool(torch.isfinite(getattr(motion, name)).all()), name
         if plate.canvas.shape == SIZE:
             assert motion.evidence.max() == 0.0
@@ -281,7 +282,7 @@ def test_bytes_are_fine_enough_for_the_shares(tmp_path):
     residual = motion.residual().square().sum(1).sqrt()
     again = motion_evidence(
         motion.gaps, residual, torch.ones_like(residual, dtype=torch.bool), motion.sigma,
-        motion.confidence.mean((1, 2)), motion.coverage,
+        motion.confidence, motion.coverage,
     )  # fmt: skip
     inner = np.s_[16:-16, 16:-16]
     assert (again - motion.evidence)[inner].abs().max() < 1.0 / 255

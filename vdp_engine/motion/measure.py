@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vdp_engine.motion.cache import MotionFrame
 from vdp_engine.motion.camera import border_prior, camera_flow, fit_camera
-from vdp_engine.motion.evidence import border_connected, motion_evidence, strength
+from vdp_engine.motion.evidence import motion_evidence, strength
 from vdp_engine.motion.proxy import Proxy
 from vdp_engine.motion.warp import consistency, leads_inside, length, warp
 
@@ -62,7 +62,7 @@ def measure_motion(proxy: Proxy, gaps: Sequence[int], neighbours: Mapping[int, N
             residual,
             _seen_by_neighbours(motion, near),
             camera.sigma,
-            _mean_over(confidence[found], coverage),
+            confidence[found],
             coverage,
         )
     return MotionFrame(
@@ -77,7 +77,6 @@ def measure_motion(proxy: Proxy, gaps: Sequence[int], neighbours: Mapping[int, N
         sigma=sigma,
         strength=strengths,
         evidence=evidence,
-        connected=border_connected(evidence, coverage),
     )
 
 
@@ -93,7 +92,3 @@ def _seen_by_neighbours(motion: Tensor, near: Sequence[Neighbour]) -> Tensor:
         return leads_inside(motion)
     there, inside = warp(coverage[:, None], motion)
     return inside & (there[:, 0] > 0.5)
-
-
-def _mean_over(confidence: Tensor, coverage: Tensor) -> Tensor:
-    return (confidence * coverage).flatten(1).sum(1) / coverage.sum().clamp_min(1e-6)

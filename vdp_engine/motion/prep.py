@@ -46,6 +46,8 @@ def prep(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int]
         TryAgainError: a file cannot be written.
     """
     files.sweep(shot.motion_file(shot.frames[0]).parent)
+    for note in shot.plate.notes:
+        reporter.note(note)
     work = _Work.of(shot, machine)
     asked = shot.frames if frames is None else frames
     todo = work.stale(asked)

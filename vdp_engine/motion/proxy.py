@@ -13,6 +13,10 @@ from vdp_engine.plate import Frame, Plate, Window, log_encode, place
 
 Array = NDArray[np.float32]
 
+DARKEST = -0.02
+"""Scene-linear: what is looked at is not darker. Noise around black goes no deeper; below it the encoding is a steep
+line, on which a stray pixel of -7000 would leave the range of half floats and put off every mean around it."""
+
 
 @dataclass(frozen=True)
 class Proxy:
@@ -41,9 +45,13 @@ def read_proxies(plate: Plate, frame: int, sizes: WorkingSizes) -> tuple[Proxy, 
     # From flow size, not from the plate: a mean of means, and far cheaper at 4K.
     motion_light, motion_coverage = shrink(flow_light, flow_coverage, sizes.motion)
     return (
-        Proxy(frame, log_encode(flow_light), flow_coverage),
-        Proxy(frame, log_encode(motion_light), motion_coverage),
+        Proxy(frame, _encoded(flow_light), flow_coverage),
+        Proxy(frame, _encoded(motion_light), motion_coverage),
     )
+
+
+def _encoded(light: Array) -> Array:
+    return np.asarray(log_encode(np.maximum(light, np.float32(DARKEST))), np.float32)
 
 
 def full_coverage(frame: Frame, canvas: Window) -> Array:
