@@ -1,5 +1,5 @@
 """From fitted nets to finished layers: mattes, colours and clean plate at full resolution, written as EXR."""
 
-from vdp_engine.render.stage import pending, render
+from vdp_engine.render.stage import pending, render, require_memory
 
-__all__ = ["pending", "render"]
+__all__ = ["pending", "render", "require_memory"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
 
 from vdp_engine.model.appearance import fill
 from vdp_engine.motion import follow_camera
@@ -113,14 +115,23 @@ class Background:
 def at_size(points: Array, fitted: Size, size: Size) -> Array:
     """A grid of positions spread over a picture of ``fitted``, as a dense map (h, w, 2) of one of ``size``."""
     height, width = size
-    to_grid = np.array([(points.shape[1] - 1) / (fitted[1] - 1), (points.shape[0] - 1) / (fitted[0] - 1)], np.float32)
-    scale = np.array([fitted[1] / width, fitted[0] / height], np.float32)
-    x = ((np.arange(width, dtype=np.float32) + 0.5) * scale[0] - 0.5) * to_grid[0]
-    y = ((np.arange(height, dtype=np.float32) + 0.5) * scale[1] - 0.5) * to_grid[1]
-    map_x, map_y = np.meshgrid(x, y)
-    # Cubic: linear interpolation of a quadratic on a coarse grid is off by a fraction of a pixel, which shows at 4K.
-    local = cv2.remap(points, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    # Splines give a quadratic back exactly. OpenCV's cubic interpolation does not: on a grid so coarse it is off by
+    # pixels at 4K.
+    down = _spline(points.shape[0], fitted[0], height)
+    across = _spline(points.shape[1], fitted[1], width)
+    local = np.dstack([down @ points[..., axis] @ across.T for axis in (0, 1)])
+    scale = np.array([fitted[1] / width, fitted[0] / height])
     return np.asarray((local + 0.5) / scale - 0.5, np.float32)
+
+
+@lru_cache(maxsize=16)  # a shot asks for the same few, many times a frame
+def _spline(count: int, fitted: int, length: int) -> NDArray[np.float64]:
+    """(length, count): weights of ``count`` values in their cubic spline at ``length`` pixels.
+
+    The values are spread from the first to the last of the ``fitted`` pixels that the same side has there.
+    """
+    at = ((np.arange(length) + 0.5) * (fitted / length) - 0.5) * ((count - 1) / (fitted - 1))
+    return np.asarray(make_interp_spline(np.arange(count), np.eye(count))(at))
 
 
 def resample(x: Array, way: Array, *, cubic: bool = False, outside: float | None = None) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,17 +15,22 @@ from numpy.typing import NDArray
 from vdp_engine.equations import RGB, layer_names
 from vdp_engine.model import NetLayers
 from vdp_engine.model.appearance import fill
+from vdp_engine.motion import MotionFrame
+from vdp_engine.motion.proxy import DARKEST
 from vdp_engine.motion.sizes import Size
-from vdp_engine.plate import Frame, Window, log_decode, log_encode, to_half
-from vdp_engine.render.clean import Background, Source, assemble, correct, resample
+from vdp_engine.plate import Frame, Window, log_encode, to_half
+from vdp_engine.plate.writer import HALF_MAX
+from vdp_engine.render.bands import Material, View, bands
+from vdp_engine.render.clean import Background, Source, correct
 from vdp_engine.render.refine import refine
-from vdp_engine.render.split import balance, explain, residual
+from vdp_engine.render.resize import enlarged, shrunk
+from vdp_engine.render.split import residual
+from vdp_engine.render.vectors import vector_channels
 
 Array = NDArray[np.float32]
+Plane = NDArray[np.generic]
 
-_SOLID = 1e-3  # less opacity than this has no colour of its own
 _CORE = 0.98
-_FOLD = 1024
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Rendered:
         invented: share of the background's hole that no frame of the shot shows.
     """
 
-    channels: dict[str, NDArray[np.generic]]
+    channels: dict[str, Plane]
     clamped: int
     holes: int
     invented: float
@@ -54,6 +60,8 @@ class FrameRenderer:
         background: where each frame's background is seen in others.
         read: a frame of the plate by position.
         bit_depth, alpha: as in ``Settings``.
+        motion: the motion of a frame by position, to write it as vectors; ``None``: no vectors.
+        threads: how many to work in; their number changes no pixel.
     """
 
     canvas: Window
@@ -62,184 +70,151 @@ class FrameRenderer:
     read: Callable[[int], Frame]
     bit_depth: Literal["half", "float"]
     alpha: Literal["premultiplied", "straight"]
+    motion: Callable[[int], MotionFrame] | None = None
+    threads: int = 1
 
     def render(self, position: int, net: NetLayers) -> Rendered:
         """All channels of the frame at ``position``, scene-linear."""
         frame = self.read(position)
-        plate = frame.on(self.canvas)
-        encoded = encode(plate)
-        small = self._small(plate)
-        foreground = refine(net.mattes[1:].numpy(), small, encoded)
-        del encoded
-        mattes = np.concatenate([1 - foreground.sum(0, keepdims=True), foreground])
+        with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
+            material = self._material(position, frame.on(self.canvas), net, pool)
+            vectors = {} if self.motion is None else vector_channels(self.motion(position), self.canvas.shape)
+            return self._file(frame, material, vectors, pool)
 
-        colours = self._completed(net, small, mattes)
-        clean, invented = self._clean(position, plate, small, mattes, colours[0])
-        channels = {name: plate[..., index] for index, name in enumerate(RGB)}
-        channels["A"] = 1 - mattes[0]
-        channels |= self._layers(plate, mattes, clean, colours)
-        channels |= {f"clean.{name}": clean[..., index] for index, name in enumerate(RGB)}
-        confidence = _enlarged(net.confidence.numpy(), plate.shape[:2])
-        if frame.holes is not None:
-            confidence = np.array(confidence)
-            confidence[frame.header.data_window.slices_in(self.canvas)][frame.holes] = 0
-        channels["confidence.A"] = confidence
-        return self._file(frame, channels, invented)
+    def _material(self, position: int, plate: Array, net: NetLayers, pool: ThreadPoolExecutor) -> Material:
+        small = self._small(plate)
+        foreground = refine(net.mattes[1:].numpy(), small, encode(plate, pool))
+        hole = _hole(foreground)
+        return Material(
+            plate=plate,
+            foreground=foreground,
+            hole=hole,
+            colours=self._completed(net, small, foreground),
+            views=self._views(position, small, hole),
+            confidence=net.confidence.numpy(),
+            straight=self.alpha == "straight",
+        )
 
     def _small(self, plate: Array) -> Array:
-        return log_encode(_shrunk(plate, self.working))
+        return np.asarray(log_encode(np.maximum(shrunk(plate, self.working), np.float32(DARKEST))), np.float32)
 
-    def _completed(self, net: NetLayers, small: Array, mattes: Array) -> list[Array]:
+    def _completed(self, net: NetLayers, small: Array, foreground: Array) -> list[Array]:
         """Each layer's colour everywhere, log-encoded at working size.
 
         It is the RGB-Net's, with the plate's own detail carried on from where the layer is seen.
         """
+        mattes = [shrunk(matte, self.working) for matte in foreground]
+        mattes.insert(0, 1 - np.sum(mattes, axis=0))
         completed = []
-        for index, colour in enumerate(net.colours.numpy()):
-            base = _enlarged(np.ascontiguousarray(colour.transpose(1, 2, 0)), self.working)
-            seen = (_shrunk(mattes[index], self.working) > _CORE).astype(np.float32)
+        for colour, matte in zip(net.colours.numpy(), mattes, strict=True):
+            whole = (slice(0, self.working[0]), slice(0, self.working[1]))
+            base = enlarged(np.ascontiguousarray(colour.transpose(1, 2, 0)), self.working, whole)
             detail = fill(
                 torch.from_numpy(np.ascontiguousarray((small - base).transpose(2, 0, 1)))[None],
-                torch.from_numpy(seen)[None, None],
+                torch.from_numpy((matte > _CORE).astype(np.float32))[None, None],
             )[0]
             completed.append(base + detail.numpy().transpose(1, 2, 0))
         return completed
 
-    def _clean(
-        self, position: int, plate: Array, small: Array, mattes: Array, invented_colour: Array
-    ) -> tuple[Array, float]:
-        """The clean plate (H, W, 3), and the share of the hole that had to be invented."""
-        covered = 1 - mattes[0]
-        height, width = covered.shape
-        # A little wider than the matte: its last percent of opacity still tints the plate.
-        radius = max(1, round(height / 240))
-        square = (2 * radius + 1, 2 * radius + 1)
-        hole = np.asarray(cv2.dilate(covered, np.ones(square, np.uint8)), np.float32)
-        hole = np.asarray(cv2.blur(np.minimum(hole * 4, 1), square), np.float32)
-        box = _box_of(hole > 0)
-        if box is None:
-            return plate, 0.0
-        net_hole = _shrunk(hole, self.background.size)
-        sources = self.background.sources(position, net_hole)
-        background = _shrunk((hole < 1e-3).astype(np.float32), self.working)
-        fetched = [self._fetch(source, small, background, plate.shape[:2], box) for source in sources]
-        invented = log_decode(_enlarged(invented_colour, (height, width), box))
-        found, left = assemble(invented, hole[box], fetched)
-        clean = plate.copy()
-        clean[box] += hole[box][..., None] * (found - clean[box])
-        share = float((left * hole[box]).sum() / max(float(hole.sum()), 1e-6))
-        return clean, share
+    def _views(self, position: int, small: Array, hole: Array) -> list[View]:
+        if not hole.any():
+            return []
+        background = shrunk((hole < 1e-3).astype(np.float32), self.working)
+        sources = self.background.sources(position, shrunk(hole, self.background.size))
+        return [self._view(source, small, background) for source in sources]
 
-    def _fetch(
-        self, source: Source, small: Array, background: Array, size: Size, box: tuple[slice, slice]
-    ) -> tuple[Callable[[], Array], Array]:
+    def _view(self, source: Source, small: Array, background: Array) -> View:
         light = self.read(source.position).on(self.canvas)
         way = correct(self.background.way(source, self.working), small, self._small(light), background)
-        scale = np.array([size[1] / self.working[1], size[0] / self.working[0]], np.float32)
-        way_here = (_enlarged(way, size, box) + 0.5) * scale - 0.5
-        shows = _enlarged(source.shows, size, box)
-        inside = ((way_here >= 0) & (way_here <= (size[1] - 1, size[0] - 1))).all(-1)
+        height, width = self.working
+        here = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+        return View(light, way - here, source.shows)
 
-        def pixels() -> Array:
-            # Cubic keeps the grain and sharpness of the plate; it may ring, so highlights are held to their range.
-            near = resample(light, way_here)
-            slack = 0.25 * np.abs(near) + 1e-3
-            return np.clip(resample(light, way_here, cubic=True), near - slack, near + slack)
+    def _file(
+        self, frame: Frame, material: Material, vectors: Mapping[str, Array], pool: ThreadPoolExecutor
+    ) -> Rendered:
+        """The channels over the frame's data window as the file will hold them, worked out band by band."""
+        window = frame.header.data_window
+        rows, columns = window.slices_in(self.canvas)
+        names = channel_names(1 + len(material.foreground), vectors)
+        kind = np.float16 if self.bit_depth == "half" else np.float32
+        written: dict[str, Plane] = {name: np.empty(window.shape, kind) for name in names}
 
-        return pixels, shows * inside
+        def fill_in(band: slice) -> tuple[int, float]:
+            channels, invented = material.channels(band)
+            channels |= {name: plane[band] for name, plane in vectors.items()}
+            at = slice(band.start - rows.start, band.stop - rows.start)
+            if frame.holes is not None:
+                channels["confidence.A"] = np.array(channels["confidence.A"])
+                channels["confidence.A"][:, columns][frame.holes[at]] = 0
+            clamped = self._round(channels, columns, {name: plane[at] for name, plane in written.items()})
+            return clamped, invented
 
-    def _layers(self, plate: Array, mattes: Array, clean: Array, completed: list[Array]) -> dict[str, Array]:
-        """The layers' channels, and the residual worked out on what the file will hold of them."""
-        height, width = plate.shape[:2]
-        names = layer_names(len(mattes))
-        parts = mattes[..., None] * plate[None]
-        mixed = (mattes > 0).sum(0) > 1
-        rows, columns = np.nonzero(mixed)
-        if len(rows):
-            alphas = mattes[:, rows, columns]
-            colours = np.stack(
-                [clean[rows, columns]]
-                + [log_decode(_sampled(colour, (height, width), rows, columns)) for colour in completed[1:]]
-            )
-            seen = plate[rows, columns]
-            explained = alphas[..., None] * explain(seen, alphas, colours)
-            parts[:, rows, columns] = balance(seen, alphas, explained)
-        channels: dict[str, Array] = {}
-        for index, name in enumerate(names):
-            colour = parts[index]
-            if self.alpha == "straight":
-                full = clean if index == 0 else log_decode(_enlarged(completed[index], (height, width)))
-                alpha = mattes[index][..., None]
-                colour = np.where(alpha > _SOLID, colour / np.maximum(alpha, _SOLID), full)
-            channels |= {f"{name}.{c}": np.ascontiguousarray(colour[..., k]) for k, c in enumerate(RGB)}
-            channels[f"{name}.A"] = mattes[index]
-        return channels
+        clamped, invented = zip(*pool.map(fill_in, bands(rows, self.canvas.width)), strict=True)
+        area = float(np.sum(material.hole[rows], dtype=np.float64))
+        holes = 0 if frame.holes is None else int(frame.holes.sum())
+        return Rendered(written, sum(clamped), holes, sum(invented) / max(area, 1e-6))
 
-    def _file(self, frame: Frame, channels: dict[str, Array], invented: float) -> Rendered:
-        """Cut to the frame's data window, rounded as the file will hold it, the residual on top."""
-        window = frame.header.data_window.slices_in(self.canvas)
-        half = self.bit_depth == "half"
-        written: dict[str, NDArray[np.generic]] = {}
+    def _round(self, channels: Mapping[str, Array], columns: slice, written: Mapping[str, Plane]) -> int:
+        """Round rows of channels into ``written``, the residual on top; gives how many values of the plate clamped."""
         clamped = 0
         for name, plane in channels.items():
-            written[name], changed = to_half(plane[window]) if half else (plane[window], 0)
+            changed = _store(plane[:, columns], written[name])
             clamped += changed if name in RGB else 0
-        names = layer_names(sum(name.endswith(".R") for name in channels) - 1)
+        layers = [name[:-2] for name in channels if name.endswith(".R") and name != "clean.R"]
         for c in RGB:
-            parts = [self._weighed(written, name, c) for name in names]
-            left = residual(written[c].astype(np.float32), parts)
-            written[f"residual.{c}"] = to_half(left)[0] if half else left
-        holes = 0 if frame.holes is None else int(frame.holes.sum())
-        return Rendered(written, clamped, holes, invented)
+            # On what the file will hold of plate and layers, so that it makes up for their rounding.
+            parts = [self._weighed(written, layer, c) for layer in layers]
+            _store(residual(_float(written[c]), parts), written[f"residual.{c}"])
+        return clamped
 
-    def _weighed(self, written: dict[str, NDArray[np.generic]], name: str, c: str) -> Array:
-        part = written[f"{name}.{c}"].astype(np.float32)
-        return part * written[f"{name}.A"].astype(np.float32) if self.alpha == "straight" else part
-
-
-def encode(plate: Array) -> Array:
-    """``log_encode`` with all threads: at 4K it is a good part of a frame's time."""
-    return log_encode(torch.from_numpy(plate)).numpy()
+    def _weighed(self, written: Mapping[str, Plane], layer: str, c: str) -> Array:
+        part = _float(written[f"{layer}.{c}"])
+        return part * _float(written[f"{layer}.A"]) if self.alpha == "straight" else part
 
 
-def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+def encode(plate: Array, pool: ThreadPoolExecutor) -> Array:
+    """``log_encode`` of a whole plate (H, W, 3), no darker than ``DARKEST``, in parts."""
+    encoded = np.empty_like(plate)
+
+    def fill_in(band: slice) -> None:
+        encoded[band] = log_encode(torch.from_numpy(plate[band]).clamp(min=DARKEST)).numpy()
+
+    list(pool.map(fill_in, bands(slice(0, plate.shape[0]), plate.shape[1])))
+    return encoded
 
 
-def _shrunk(x: Array, size: Size) -> Array:
-    if x.shape[:2] == size:
-        return x
-    return np.asarray(cv2.resize(x, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
+def _hole(foreground: Array) -> Array:
+    """Where the plate shows more than its background, (H, W), 0 to 1.
+
+    A little wider than the mattes: their last percent of opacity still tints the plate.
+    """
+    covered = foreground.sum(0) if len(foreground) > 1 else foreground[0]
+    radius = max(1, round(covered.shape[0] / 240))
+    square = (2 * radius + 1, 2 * radius + 1)
+    hole = np.asarray(cv2.dilate(covered, np.ones(square, np.uint8)), np.float32)
+    return np.asarray(cv2.blur(np.minimum(hole * 4, 1), square), np.float32)
 
 
-def _positions(
-    small: Size, size: Size, rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> tuple[Array, Array]:
-    """Where pixels of a picture of ``size`` lie in one of size ``small``: x and y."""
-    x = (columns.astype(np.float32) + 0.5) * np.float32(small[1] / size[1]) - np.float32(0.5)
-    y = (rows.astype(np.float32) + 0.5) * np.float32(small[0] / size[0]) - np.float32(0.5)
-    return x, y
+def channel_names(layers: int, more: Iterable[str] = ()) -> list[str]:
+    """What is written of a frame of so many layers, the background included; ``more`` go before the residual."""
+    names = [*RGB, "A"]
+    names += [f"{layer}.{c}" for layer in layer_names(layers) for c in (*RGB, "A")]
+    return [*names, *(f"clean.{c}" for c in RGB), "confidence.A", *more, *(f"residual.{c}" for c in RGB)]
 
 
-def _enlarged(x: Array, size: Size, box: tuple[slice, slice] | None = None) -> Array:
-    """``x`` (h, w[, C]) resized bilinearly to ``size``; only the part in ``box`` is made."""
-    if x.shape[:2] == size:
-        return x if box is None else x[box]
-    if box is None:
-        return np.asarray(cv2.resize(x, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-    rows, columns = (np.arange(part.start, part.stop) for part in box)
-    map_x, map_y = np.meshgrid(*_positions((x.shape[0], x.shape[1]), size, rows, columns))
-    return np.asarray(cv2.remap(x, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+def _store(values: Array, into: Plane) -> int:
+    """Round ``values`` to the type of ``into``; gives how many half could not hold."""
+    if into.dtype == np.float32:
+        into[...] = values
+        return 0
+    if values.min() >= -HALF_MAX and values.max() <= HALF_MAX:
+        # numpy rounds to half one value at a time, torch many.
+        torch.from_numpy(into).copy_(torch.from_numpy(values))
+        return 0
+    into[...], changed = to_half(values)
+    return changed
 
 
-def _sampled(x: Array, size: Size, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
-    """``x`` (h, w, C), as if resized to ``size``, at single pixels: (P, C)."""
-    map_x, map_y = _positions((x.shape[0], x.shape[1]), size, rows, columns)
-    # Folded into rows: OpenCV refuses maps longer than 32767.
-    pad = (0, -len(map_x) % _FOLD)
-    folded_x, folded_y = (np.pad(m, pad).reshape(-1, _FOLD) for m in (map_x, map_y))
-    found = cv2.remap(x, folded_x, folded_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.float32).reshape(-1, x.shape[2])[: len(map_x)]
+def _float(plane: Plane) -> Array:
+    return torch.from_numpy(plane).float().numpy()

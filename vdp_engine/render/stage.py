@@ -5,32 +5,34 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import OpenImageIO as oiio
 import torch
 from safetensors import safe_open
 
 from vdp_engine import __version__, files
-from vdp_engine.machine import memory_limit, require, torch_device
+from vdp_engine.equations import MODEL_ATTRIBUTE, SETTINGS_ATTRIBUTE
+from vdp_engine.machine import left, require, threads, torch_device
 from vdp_engine.model import Decomposition, load_decomposition
 from vdp_engine.model.fit import fit_digest
 from vdp_engine.motion import MotionFrame, shot_sizes
-from vdp_engine.plate import Frame, write_layers
+from vdp_engine.plate import Frame, FrameHeader, write_layers
 from vdp_engine.progress import Reporter
 from vdp_engine.render.clean import Background
-from vdp_engine.render.frame import FrameRenderer, Rendered
+from vdp_engine.render.frame import FrameRenderer, Rendered, channel_names
 from vdp_engine.settings import Machine
 from vdp_engine.shot import Shot
 
-SETTINGS_ATTRIBUTE = "vdp/settings"
-MODEL_ATTRIBUTE = "vdp/model"
-
 EQUATIONS = {"layers": "X = sum_i alpha_i * L_i + residual"}
 
-# Measured peak per pixel while a frame is rendered and the one before it is written: plate, log-encoded plate, parts of
-# up to four layers, clean plate, a source at a time, and the halves of both.
-_BYTES_A_PIXEL = 260
+# Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels: the plate
+# and the four that its background is fetched from, one of them log-encoded, four mattes, and what readers and
+# allocators hold.
+_BYTES_A_PIXEL = 120
+_VECTORS_BYTES_A_PIXEL = 32
 _PLATE_BYTES_A_PIXEL = 12
+_PLATES_AT_WORK = 5
 _MOST_PLATES = 12
 
 
@@ -49,7 +51,7 @@ def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[in
         reporter.progress("render", 1.0, "the layers are up to date")
         return
     model = load_decomposition(shot, torch_device(machine))
-    plates = _Plates(shot, machine)
+    plates = _Plates(shot, machine, model.count)
     renderer = FrameRenderer(
         canvas=shot.plate.canvas,
         working=shot_sizes(shot).flow,
@@ -57,24 +59,34 @@ def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[in
         read=plates.at,
         bit_depth=shot.settings.bit_depth,
         alpha=shot.settings.alpha,
+        motion=partial(_motion, shot) if shot.settings.vectors else None,
+        threads=threads(machine),
     )
+    # In more, the nets' small pictures would wait for threads that are busy with a frame or its file, and sums would
+    # depend on their number.
+    torch.set_num_threads(1)
     positions = {frame: position for position, frame in enumerate(shot.frames)}
-    done = len(asked) - len(todo)
+    unwritten = len(todo)
+
+    def written(frame: int, writing: Future[None]) -> None:
+        nonlocal unwritten
+        writing.result()
+        unwritten -= 1
+        reporter.progress("render", 1 - unwritten / len(asked), f"layers of frame {frame}")
+        reporter.frame(frame, shot.layer_file(frame))
+
     # The next frame is computed while this one is compressed and written.
     with ThreadPoolExecutor(1, "vdp-write") as writer:
-        writing: Future[None] | None = None
+        under_way: tuple[int, Future[None]] | None = None
         for frame in todo:
             position = positions[frame]
             rendered = renderer.render(position, model.at(position))
-            if writing is not None:
-                writing.result()
-            writing = writer.submit(_write, shot, model, plates.at(position), rendered)
+            if under_way is not None:
+                written(*under_way)
+            under_way = frame, writer.submit(_write, shot, model, shot.plate.header(frame), rendered)
             _tell(frame, rendered, reporter)
-            done += 1
-            reporter.progress("render", done / len(asked), f"layers of frame {frame}")
-            reporter.frame(frame, shot.layer_file(frame))
-        if writing is not None:
-            writing.result()
+        if under_way is not None:
+            written(*under_way)
 
 
 def pending(shot: Shot, frames: Sequence[int]) -> tuple[int, ...]:
@@ -100,16 +112,26 @@ def _made_from(shot: Shot, frame: int) -> tuple[str, str] | None:
     return spec.get_string_attribute(SETTINGS_ATTRIBUTE), spec.get_string_attribute(MODEL_ATTRIBUTE)
 
 
+def require_memory(shot: Shot, machine: Machine, layers: int) -> int:
+    """Refuse a shot whose frames do not fit into memory; returns what rendering one takes, in bytes.
+
+    Raises:
+        TryAgainError: there is less left than it takes.
+    """
+    height, width = shot.plate.canvas.shape
+    needed = shot.plate.canvas.area * _bytes_a_pixel(shot, layers)
+    require(needed, f"rendering a frame of {width}x{height}", machine)
+    return needed
+
+
 class _Plates:
     """Frames of the plate by position, the last few kept: neighbours look for their background in the same ones."""
 
-    def __init__(self, shot: Shot, machine: Machine) -> None:
+    def __init__(self, shot: Shot, machine: Machine, layers: int) -> None:
         self._shot = shot
-        area = shot.plate.canvas.area
-        height, width = shot.plate.canvas.shape
-        require(_BYTES_A_PIXEL * area, f"rendering a frame of {width}x{height}", machine)
-        spare = memory_limit(machine) // 2 - _BYTES_A_PIXEL * area
-        self._keep = int(min(max(spare // (_PLATE_BYTES_A_PIXEL * area), 1), _MOST_PLATES))
+        needed = require_memory(shot, machine, layers)
+        spare = (left(machine) - needed) // (_PLATE_BYTES_A_PIXEL * shot.plate.canvas.area)
+        self._keep = min(_PLATES_AT_WORK + spare, _MOST_PLATES)
         self._held: OrderedDict[int, Frame] = OrderedDict()
 
     def at(self, position: int) -> Frame:
@@ -122,6 +144,16 @@ class _Plates:
         return self._held[position]
 
 
+def _bytes_a_pixel(shot: Shot, layers: int) -> int:
+    settings, canvas = shot.settings, shot.plate.canvas
+    written = len(channel_names(layers)) + (4 if settings.vectors else 0)
+    size = _BYTES_A_PIXEL + 2 * written * (2 if settings.bit_depth == "half" else 4)
+    size += _VECTORS_BYTES_A_PIXEL if settings.vectors else 0
+    if any(shot.plate.header(frame).data_window != canvas for frame in shot.frames):
+        size += _PLATES_AT_WORK * _PLATE_BYTES_A_PIXEL  # the plates as they are, and placed on the canvas
+    return size
+
+
 def _background(shot: Shot, model: Decomposition) -> Background:
     """Camera motion of the whole shot, which is a few numbers a frame, and where its foreground is."""
     theta = []
@@ -129,11 +161,15 @@ def _background(shot: Shot, model: Decomposition) -> Background:
         with safe_open(shot.motion_file(frame), "pt") as stored:
             gaps = stored.get_tensor("gaps").tolist()
             theta.append(stored.get_tensor("theta")[[gaps.index(1), gaps.index(-1)]].clone())
-    fitted = MotionFrame.load(shot.motion_file(shot.frames[0]), shot.frames[0]).size
+    fitted = _motion(shot, 0).size
     return Background(torch.stack(theta), fitted, model.foreground)
 
 
-def _write(shot: Shot, model: Decomposition, frame: Frame, rendered: Rendered) -> None:
+def _motion(shot: Shot, position: int) -> MotionFrame:
+    return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
+
+
+def _write(shot: Shot, model: Decomposition, header: FrameHeader, rendered: Rendered) -> None:
     settings = shot.settings
     attributes: dict[str, str | int | float] = {
         "vdp/task": settings.task,
@@ -149,9 +185,9 @@ def _write(shot: Shot, model: Decomposition, frame: Frame, rendered: Rendered) -
         "vdp/invented": rendered.invented,
     }
     write_layers(
-        shot.layer_file(frame.number),
+        shot.layer_file(header.number),
         rendered.channels,
-        frame.header,
+        header,
         bit_depth=settings.bit_depth,
         compression=settings.compression,
         attributes=attributes,
