@@ -120,15 +120,15 @@ def test_evidence_is_weighted_cross_entropy(balance):
 def test_evidence_counts_a_rare_layer_for_more_than_its_area():
     target = torch.zeros(1, 2, 16, 16, dtype=torch.float64)
     target[:, 0] = 1.0
-    target[:, :, 4:6, 4:6] = torch.tensor([0.0, 1.0], dtype=torch.float64)[None, :, None, None]
+    target[:, :, 4:7, 4:7] = torch.tensor([0.0, 1.0], dtype=torch.float64)[None, :, None, None]
     wrong_on_layer = torch.zeros_like(target)
     wrong_on_layer[:, 0] = 4.0
     plain, balanced = (float(losses.evidence(wrong_on_layer, target, balance)) for balance in (0.0, 0.5))
-    # 4 pixels wrong out of 256, 4 nats each; the weight of the layer is sqrt(252 / 5)
-    weight = (252 / 5) ** 0.5
+    # 9 pixels wrong out of 256, 4 nats each; the weight of the layer is sqrt(247 / 10)
+    weight = (247 / 10) ** 0.5
     right, wrong = np.log1p(np.exp(-4.0)), 4.0 + np.log1p(np.exp(-4.0))
-    assert plain == pytest.approx((252 * right + 4 * wrong) / 256)
-    assert balanced == pytest.approx((252 * right + 4 * weight * wrong) / (252 + 4 * weight))
+    assert plain == pytest.approx((247 * right + 9 * wrong) / 256)
+    assert balanced == pytest.approx((247 * right + 9 * weight * wrong) / (247 + 9 * weight))
 
 
 def test_edge_weights_follow_the_formula():

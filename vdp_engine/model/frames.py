@@ -125,16 +125,20 @@ class NetFrames:
 
 
 def border_connected(evidence: Tensor) -> Tensor:
-    """The level (h, w) at which each pixel hangs together with the border: grey-scale reconstruction from it."""
+    """The level at which each pixel of ``evidence`` (h, w) hangs together with the border of the picture.
+
+    Grey-scale reconstruction (Vincent, IEEE Transactions on Image Processing 2(2), 1993) of the evidence from its
+    border: the largest v for which a path with evidence of at least v leads to the border. What moves against
+    the camera but reaches in from outside is more often parallax than an object.
+    """
     inner = evidence[None, None]
     level = inner.clone()
     level[..., 1:-1, 1:-1] = 0
-    for _ in range(sum(evidence.shape)):
+    while True:
         grown = torch.minimum(torch.nn.functional.max_pool2d(level, 3, 1, 1), inner)
         if torch.equal(grown, level):
-            break
+            return level[0, 0]
         level = grown
-    return level[0, 0]
 
 
 def without_border(evidence: Tensor) -> Tensor:

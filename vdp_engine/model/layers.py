@@ -103,7 +103,7 @@ class LayersNets(nn.Module):
         self.count = count
 
     def logits(self, image: Tensor, flow_rgb: Tensor) -> Tensor:
-        """(N, count, h, w), softmax of which gives the mattes; image (N, 3, h, w) log-encoded, flow-RGB (N, 6, h, w)."""
+        """Logits of the mattes, (N, count, h, w); log-encoded image (N, 3, h, w), flow-RGB (N, 6, h, w)."""
         foreground = self.alpha(torch.cat([(image - self.mean) / self.spread, flow_rgb], 1))
         return torch.cat([torch.zeros_like(foreground[:, :1]), foreground], 1)
 
@@ -152,8 +152,10 @@ class LayersObjective:
         *,
         count: int | None = None,
     ) -> None:
-        # With layers=auto the nets start with all the layers there may be, and keep those that are found.
-        self._wanted = None if settings.layers == "auto" else settings.layers
+        # With layers=auto the nets start with all the layers there may be, and keep those that are found. The paper's
+        # objective finds no tracks to count.
+        automatic = None if settings.objective == "vdp" else 2
+        self._wanted = automatic if settings.layers == "auto" else settings.layers
         self.nets = LayersNets(count or self._wanted or 1 + MOST_FOREGROUNDS)
         self.phases = PHASES[settings.objective][settings.quality]
         self._training, self._features, self._seed = training, features, settings.seed
@@ -350,6 +352,7 @@ def apply_layers(nets: LayersNets, owner: Tensor | None, frames: NetFrames, posi
     return NetLayers(mattes, colours, agreement * frame.trust.amax(0))
 
 
+@torch.no_grad()
 def _frame_mattes(nets: LayersNets, frames: NetFrames, position: int) -> Tensor:
     frame, device = frames[position], nets.mean.device
     return nets.logits(frame.image[None].to(device), frame.flow_rgb[None].to(device)).softmax(1)[0, nets.order].cpu()

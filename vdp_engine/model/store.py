@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import Tensor
 
 from vdp_engine import files
@@ -44,11 +44,7 @@ def grouped(**groups: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def save(path: Path, stored: Stored) -> None:
     """Write a file; TryAgainError where the disk does not take it."""
-    with files.atomic(path) as temporary:
-        try:
-            save_file(stored.tensors, temporary, {"facts": json.dumps(stored.facts)})
-        except SafetensorError as error:
-            raise files.disk_error(path, str(error)) from error
+    files.write_bytes(path, serialised(stored.tensors, {"facts": json.dumps(stored.facts)}))
 
 
 def facts(path: Path) -> dict[str, Any]:
