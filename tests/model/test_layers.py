@@ -389,6 +389,5 @@ def test_a_layer_in_another_order_keeps_its_own_net(frames):
     torch.testing.assert_close(turned.colours, plain.colours[[2, 0, 1]])
 
 
-def test_automatic_layers_of_the_papers_objective_are_two() -> None:
-    nets = layers.LayersObjective(training_set(), Settings(layers="auto", objective="paper"), gradients).nets
-    assert nets.count == 2
+def test_automatic_layers_of_the_papers_objective_are_two(training):
+    assert objective(training, layers="auto", objective="paper").nets.count == 2
