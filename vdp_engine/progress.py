@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from vdp_engine import stopping
 from vdp_engine.errors import VdpError
 
 Dialect = Literal["auto", "terminal", "json", "plain", "openjd"]
@@ -51,7 +52,12 @@ class Reporter:
     # What stages call
 
     def progress(self, stage: str, fraction: float, message: str) -> None:
-        """``fraction`` (0 to 1) of ``stage`` is done; ``message`` says what is going on now."""
+        """``fraction`` (0 to 1) of ``stage`` is done; ``message`` says what is going on now.
+
+        Raises:
+            Stopped: a stop was asked for and got lost in a library.
+        """
+        stopping.check()
         with self._lock:
             if stage != self._stage:
                 self._stage, self._began, self._first_fraction = stage, time.monotonic(), fraction

@@ -3,6 +3,9 @@
 A signal raises ``Stopped`` in the main thread at once, which is safe because every file appears whole or not at
 all. Work that must not be cut in the middle (an optimiser step, a checkpoint) runs inside ``held()``: the
 signal then takes effect when the block ends.
+
+A library that is called when the signal comes may lose the exception or put one of its own in its place (safetensors
+does). So the signal is remembered: ``check()`` raises it again, and ``received()`` tells what an odd error really was.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ EXIT_SIGTERM = 143
 
 _held = 0
 _pending: int | None = None
+_received: int | None = None
 
 
 class Stopped(BaseException):
@@ -29,11 +33,23 @@ class Stopped(BaseException):
 
 
 def _on_signal(signum: int, _frame: FrameType | None) -> None:
-    global _pending
+    global _pending, _received
+    _received = signum
     if _held:
         _pending = signum
         return
     raise Stopped(signum)
+
+
+def received() -> Stopped | None:
+    """The stop that this process was asked for, however it ended up being told; ``None`` where it was not."""
+    return None if _received is None else Stopped(_received)
+
+
+def check() -> None:
+    """Raise the stop that was asked for and got lost on its way. Of no effect inside ``held()`` and other threads."""
+    if _received is not None and not _held and threading.current_thread() is threading.main_thread():
+        raise Stopped(_received)
 
 
 def install() -> None:

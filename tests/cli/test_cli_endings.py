@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import runpy
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vdp_engine.cli.commands import vdp
-from vdp_engine.cli.endings import explained
+from vdp_engine.cli.endings import end, explained
+from vdp_engine.cli.session import Session
 from vdp_engine.errors import CheckError, FitError, PlateError
 from vdp_engine.stopping import Stopped
 
@@ -195,3 +197,11 @@ def test_an_option_means_the_same_everywhere() -> None:
         for one in command.params:
             if isinstance(one, click.Option) and one.opts[0] not in ("--layer", "--colorspace"):
                 assert seen.setdefault(one.opts[0], one.help) == one.help
+
+
+def test_an_odd_error_after_a_stop_is_the_stop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    session = Session(["run", "--progress", "plain"])
+    assert end(ValueError("swallowed by a library"), session) == 1
+    monkeypatch.setattr("vdp_engine.stopping._received", signal.SIGTERM)
+    assert end(ValueError("swallowed by a library"), session) == 143
+    assert "stopped by SIGTERM: finished work is kept" in capsys.readouterr().err

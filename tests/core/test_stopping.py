@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from vdp_engine import stopping
+from vdp_engine.progress import SilentReporter
 from vdp_engine.stopping import Stopped, held
 
 
@@ -18,6 +20,7 @@ def installed() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     stopping.install()
     yield
+    stopping._received = None
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -61,6 +64,21 @@ def test_a_stop_is_told_once() -> None:
         send(signal.SIGINT)
     with held():
         pass
+
+
+def test_a_stop_that_a_library_swallowed_is_told_again() -> None:
+    assert stopping.received() is None
+    stopping.check()
+    with contextlib.suppress(BaseException):
+        send(signal.SIGTERM)
+    with held():
+        stopping.check()
+    with pytest.raises(Stopped):
+        stopping.check()
+    with pytest.raises(Stopped):
+        SilentReporter().progress("prep", 0.5, "frame 1")
+    stopped = stopping.received()
+    assert stopped is not None and stopped.exit_code == 143
 
 
 def test_other_threads_hold_nothing_back() -> None:

@@ -13,7 +13,7 @@ import click
 from vdp_engine import files
 from vdp_engine.cli.session import MACHINE_DIALECTS, Session
 from vdp_engine.errors import EXIT_BAD_INPUT, EXIT_FAILED, TryAgainError, UsageError, VdpError
-from vdp_engine.stopping import EXIT_SIGINT, Stopped
+from vdp_engine.stopping import EXIT_SIGINT, Stopped, received
 
 _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT,
@@ -44,6 +44,8 @@ def _told(error: BaseException, session: Session) -> int:
     if isinstance(error, BrokenPipeError):
         silence()
         return EXIT_FAILED
+    # Whatever came up after the user asked to stop, the stop is what ended the work.
+    error = received() or error
     if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
         error = error.__cause__  # click takes any EOFError for a closed terminal; here no command asks questions
     if isinstance(error, (Stopped, KeyboardInterrupt, click.Abort)):
