@@ -58,6 +58,9 @@ def recompose_layers(channels: Channels, *, straight: bool) -> np.ndarray:
     return total
 
 
+EQUATIONS = {"layers": "X = sum_i alpha_i * L_i + residual"}
+"""Each task's equation in words, as the files carry it."""
+
 _RECOMPOSE: dict[str, Callable[..., np.ndarray]] = {"layers": recompose_layers}
 
 

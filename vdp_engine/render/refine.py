@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vdp_engine.render.resize import enlarged
 
 Array = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ def refine(mattes: Array, guide: Array, plate: Array) -> Array:
         planes = _coefficients(matte, coarse, fine)
         for top in range(0, height, _ROWS):
             rows = slice(top, min(top + _ROWS, height))
-            local = _rows_of_resized(planes, (height, width), rows)
+            local = enlarged(planes, (height, width), (rows, slice(0, width)))
             alpha = _applied(local, plate[rows])
             refined[index, rows] = np.clip((alpha - _FLOOR) / (_CEILING - _FLOOR), 0.0, 1.0)
     if len(refined) > 1:
@@ -106,16 +106,3 @@ def _applied(planes: Array, image: Array) -> Array:
 
 def _sharpened(matte: Array, gain: float) -> Array:
     return np.clip((matte - 0.5) * gain + 0.5, 0.0, 1.0)
-
-
-def _rows_of_resized(planes: Array, size: Sequence[int], rows: slice) -> Array:
-    """The given rows of ``planes`` (h, w, C) resized bilinearly to ``size``, without making the rest."""
-    height, width = size
-    scale = planes.shape[0] / height
-    # Bilinear resizing is exact on a band that has one more small row on each side.
-    first = max(0, int(np.floor((rows.start + 0.5) * scale - 0.5)))
-    last = min(planes.shape[0], int(np.ceil((rows.stop - 0.5) * scale - 0.5)) + 1)
-    y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) * scale - 0.5 - first
-    x = (np.arange(width, dtype=np.float32) + 0.5) * (planes.shape[1] / width) - 0.5
-    map_x, map_y = np.meshgrid(x, y.clip(0, last - 1 - first))
-    return np.asarray(cv2.remap(planes[first:last], map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 
 from vdp_engine import __version__, files
-from vdp_engine.equations import MODEL_ATTRIBUTE, SETTINGS_ATTRIBUTE
+from vdp_engine.equations import EQUATIONS, MODEL_ATTRIBUTE, SETTINGS_ATTRIBUTE
 from vdp_engine.machine import left, require, threads, torch_device
 from vdp_engine.model import Decomposition, load_decomposition
 from vdp_engine.model.fit import fit_digest
@@ -23,8 +23,6 @@ from vdp_engine.render.clean import Background
 from vdp_engine.render.frame import FrameRenderer, Rendered, channel_names
 from vdp_engine.settings import Machine
 from vdp_engine.shot import Shot
-
-EQUATIONS = {"layers": "X = sum_i alpha_i * L_i + residual"}
 
 # Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels: the plate
 # and the four that its background is fetched from, one of them log-encoded, four mattes, and what readers and
