@@ -16,6 +16,7 @@ from vdp_engine.errors import UsageError
 
 Stage = Literal["prep", "fit", "render"]
 STAGES: tuple[Stage, ...] = ("prep", "fit", "render")
+MOST_LAYERS = 4
 
 Task = Literal["layers"]
 Quality = Literal["draft", "standard", "final"]
@@ -42,6 +43,9 @@ class Settings(BaseModel):
 
     task: Task = _first("fit", "layers", "what to decompose into")
     layers: Literal[2, 3, 4, "auto"] = _first("fit", 2, "how many layers, the background included")
+    hints: tuple[str, ...] = _first(
+        "fit", (), "rough mattes of the first foreground layer, on one frame or more; once more for each further layer"
+    )
     objective: Literal["vdp", "paper"] = _first("fit", "vdp", "the curriculum, or the paper's plain objective")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = _first("fit", 0, "seed of everything random")
 
@@ -57,6 +61,22 @@ class Settings(BaseModel):
         if self.flow_layer is not None and self.flow != "vectors":
             raise ValueError("flow_layer needs flow=vectors")
         return self
+
+    @model_validator(mode="after")
+    def _each_hint_has_a_layer(self) -> Settings:
+        count, most = len(self.hints), MOST_LAYERS - 1
+        if count > most:
+            raise ValueError(f"{count} hints are too many: there are {most} foreground layers at most")
+        if self.layers != "auto" and count >= self.layers:
+            raise ValueError(
+                f"{count} hint(s) steer {count} layer(s) before the background: pass --layers {count + 1}, or auto"
+            )
+        return self
+
+    @property
+    def least_layers(self) -> int:
+        """The fewest layers that may come out, the background included: each hint has one."""
+        return max(2, len(self.hints) + 1) if self.layers == "auto" else self.layers
 
     @classmethod
     def parse(cls, **values: Any) -> Settings:
@@ -74,7 +94,8 @@ class Settings(BaseModel):
         """Short digest of every setting that the result of the stage ``upto`` depends on."""
         stages = STAGES[: STAGES.index(upto) + 1]
         chosen = {name: getattr(self, name) for name, stage in _STAGE_OF.items() if stage in stages}
-        return short_digest(chosen)
+        # Without hints as before there were any: what was fitted then is still good.
+        return short_digest({name: value for name, value in chosen.items() if value != ()})
 
 
 def short_digest(value: Any) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from vdp_engine import __version__, files
-from vdp_engine.errors import ShotError, UsageError
+from vdp_engine.errors import PlateError, ShotError, UsageError
 from vdp_engine.plate import Plate, colour, format_frames, parse_frames
+from vdp_engine.plate.hints import Hint, open_hints
 from vdp_engine.settings import Settings
 
 _FORMAT = 1
@@ -42,12 +43,13 @@ class Shot:
     def create(
         cls, plate: str, out: Path, *, frames: str | None = None, name: str | None = None, settings: Settings
     ) -> Shot:
-        """Open the plate and say what is to be done with it; writes nothing.
+        """Open the plate and the hints, and say what is to be done with them; writes nothing.
 
         Raises:
-            PlateError: the plate is not usable, the first fault by file and frame.
-            UsageError: the name is not one a file can have, the results would lie among the plate's own files, or
-                the OCIO config cannot be loaded, which the contact sheet would find out after all the work.
+            PlateError: plate or hints are not usable, the first fault by file and frame.
+            UsageError: the name is not one a file can have, the results would lie among the plate's own files or
+                over the hints, or the OCIO config cannot be loaded, which the contact sheet would find out after all
+                the work.
         """
         colour.config()
         opened = _open(plate, frames, settings)
@@ -59,8 +61,12 @@ class Shot:
                 "the results would lie among the plate's own files", code="out", path=out,
                 remedy="choose another folder as --out",
             )  # fmt: skip
-        shot = cls(out.absolute(), chosen, opened.sequence.pattern, opened.frames, settings)
-        shot.__dict__["plate"] = opened  # already scanned: spare the stages a second scan
+        hints = open_hints(settings.hints, opened, opened.frames)
+        exact = settings.model_copy(update={"hints": tuple(hint.pattern for hint in hints)})
+        shot = cls(out.absolute(), chosen, opened.sequence.pattern, opened.frames, exact)
+        shot._accept(hints)
+        # Already scanned: spare the stages a second scan.
+        shot.__dict__.update(plate=opened, hints=hints)
         return shot
 
     @classmethod
@@ -147,6 +153,26 @@ class Shot:
         """The plate, opened once; PlateError as ``Plate.open``."""
         return _open(self.pattern, format_frames(self.frames), self.settings)
 
+    @cached_property
+    def hints(self) -> tuple[Hint, ...]:
+        """The hints of the settings, opened once; the first steers the first foreground layer.
+
+        Raises:
+            ShotError: one of them cannot be used any more.
+            PlateError: the plate cannot be opened.
+        """
+        if not self.settings.hints:
+            return ()  # without a look at the plate
+        plate = self.plate
+        try:
+            return open_hints(self.settings.hints, plate, self.frames)
+        except PlateError as error:
+            raise ShotError(
+                error.happened, code="hint", path=error.path, frame=error.frame, expected=error.expected,
+                remedy="put it back as it was, or repeat `vdp run` (on a farm: `vdp init`, then `vdp fit`) with the "
+                "hints there are: that fits and renders again",
+            ) from error  # fmt: skip
+
     def chosen_frames(self, frames: str | None) -> tuple[int, ...]:
         """The frames of this shot that a stage was asked for (``None``: all).
 
@@ -163,6 +189,16 @@ class Shot:
                 expected=f"frames out of {format_frames(self.frames)}",
             )  # fmt: skip
         return asked
+
+    def _accept(self, hints: tuple[Hint, ...]) -> None:
+        for hint in hints:
+            for frame in hint.frames:
+                if hint.path(frame).resolve() == self.layer_file(frame).resolve():
+                    raise UsageError(
+                        f"the results would overwrite the hint {hint.path(frame)}", code="hint", frame=frame,
+                        remedy="copy the frames that are good into another folder, and give that as --hint",
+                    )  # fmt: skip
+            hint.check()
 
     @property
     def work(self) -> Path:

@@ -21,6 +21,7 @@ _OTHER: dict[str, tuple[dict[str, Any], str]] = {
     "flow_weights": ({"flow": "raft", "flow_weights": "raft.pth"}, "prep"),
     "flow_layer": ({"flow": "vectors", "flow_layer": "motion"}, "prep"),
     "layers": ({"layers": 3}, "fit"),
+    "hints": ({"hints": ("/hints/rough.#.png",)}, "fit"),
     "objective": ({"objective": "paper"}, "fit"),
     "seed": ({"seed": 7}, "fit"),
     "bit_depth": ({"bit_depth": "float"}, "render"),
@@ -73,6 +74,9 @@ def test_settings_survive_json() -> None:
         ({"flow_weights": "raft.pth"}, ("flow_weights needs flow=raft",)),
         ({"flow_layer": "motion", "flow": "raft"}, ("flow_layer needs flow=vectors",)),
         ({"colour": "red"}, ("colour",)),
+        ({"hints": ("a", "b")}, ("2 hint", "--layers 3")),
+        ({"hints": ("a", "b", "c"), "layers": 3}, ("3 hint", "--layers 4")),
+        ({"hints": ("a", "b", "c", "d"), "layers": "auto"}, ("4 hints are too many", "3 foreground layers")),
         ({"quality": "best", "alpha": "odd"}, ("quality", "alpha")),
     ],
 )
@@ -86,6 +90,21 @@ def test_what_is_refused_is_named(values: dict[str, Any], named: tuple[str, ...]
 
 def test_none_means_the_default() -> None:
     assert Settings.parse(quality=None, layers=None, seed=3) == Settings(seed=3)
+
+
+@pytest.mark.parametrize(
+    ("hints", "layers", "least"),
+    [(0, 2, 2), (0, "auto", 2), (1, 2, 2), (1, "auto", 2), (2, 3, 3), (2, 4, 4), (2, "auto", 3), (3, "auto", 4)],
+)
+def test_each_hint_has_a_layer(hints: int, layers: Any, least: int) -> None:
+    settings = Settings.parse(hints=tuple("abc"[:hints]), layers=layers)
+    assert settings.least_layers == least
+
+
+def test_without_hints_the_digest_is_what_it_was_before_there_were_any() -> None:
+    before = {name: value for name, value in Settings().model_dump().items() if name != "hints"}
+    assert Settings().digest("render") == short_digest(before)
+    assert Settings(hints=("a",)).digest("fit") != Settings(hints=("b",)).digest("fit")
 
 
 def test_settings_are_frozen() -> None:

@@ -20,8 +20,9 @@ _HEADINGS: dict[Stage, str] = {
 }
 _MACHINE = "This machine (changes nothing in the layers)"
 _COMMAND = "The command"
+_SINGULAR = {"hints": "hint"}
 _METAVARS = {
-    "layer": "NAME", "colorspace": "NAME", "flow_weights": "FILE", "flow_layer": "NAME",
+    "layer": "NAME", "colorspace": "NAME", "flow_weights": "FILE", "flow_layer": "NAME", "hints": "SEQ",
     "device": "DEVICE", "threads": "N", "seed": "N", "max_memory": "SIZE",
 }  # fmt: skip
 
@@ -95,11 +96,14 @@ def _field_option(name: str, field: FieldInfo, heading: str) -> Callable[[Functi
     elif name == "flow_weights":
         # The stages may run from other folders than this one.
         shown["type"] = click.Path(resolve_path=True)
+    elif get_origin(field.annotation) is tuple:
+        shown["multiple"] = True
     else:
         shown["type"] = int if int in (field.annotation, *get_args(field.annotation)) else str
-    default = "" if field.default in (None, False, 0) and name != "seed" else f" [default: {field.default}]"
+    default = "" if field.default in (None, False, 0, ()) and name != "seed" else f" [default: {field.default}]"
     help_text = f"{(field.description or '')[:1].upper()}{(field.description or '')[1:]}.{default}"
-    return option(f"--{name.replace('_', '-')}", name, default=None, help=help_text, heading=heading, **shown)
+    flag = _SINGULAR.get(name, name).replace("_", "-")
+    return option(f"--{flag}", name, default=None, help=help_text, heading=heading, **shown)
 
 
 def _choices(annotation: Any) -> list[Any]:

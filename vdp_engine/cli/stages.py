@@ -35,10 +35,21 @@ PLATE is a sequence of frames, quoted so that the shell leaves it alone:
       "shot.%04d.exr"            as printf counts
       shot.1001.exr              one frame stands for its sequence
       plates/shot/               a folder that holds one sequence"""
-_RUN_EPILOG = """\b
+_HINT_HELP = """\b
+A hint is a rough matte of what is to become a layer, painted on one or more frames, EXR or PNG, of any resolution:
+      white      inside the layer (0.75 and more; values as stored)
+      black      outside of it (0.25 and less)
+      grey       do not know; so are transparent pixels, NaN, and what lies outside an EXR's data window
+Its file carries the number of the plate's frame: --hint rough.1010.png, or "rough.####.exr" for several. The first
+--hint steers fg1, the second fg2, and so on. The matte of an EXR is its channel A, else its only channel, else Y, else
+the mean of R G B. It covers the plate's display window."""
+_RUN_EPILOG = f"""{_HINT_HELP}
+
+\b
 Examples:
   vdp run "plates/shot.####.exr" --out shot/
   vdp run "plates/shot.####.exr" --out shot/ --frames 1001-1100x2 --quality draft
+  vdp run "plates/shot.####.exr" --out shot/ --hint rough.1010.png
   vdp run "plates/shot.####.exr" --out shot/ --layers 3 --alpha straight --dry-run
 
 \b
@@ -46,9 +57,12 @@ What comes: OUT/NAME.1001.exr … (all layers of a frame), OUT/NAME.sheet.png (l
 OUT/NAME.report.json (how well it went, with a warning for what usually goes wrong).
 
 What to do next: load the EXRs into your compositor. If the sheet shows too little or too much in the foreground, try
---layers 3, --quality final or --flow raft. Stopped half-way? The same command goes on from there.
+--layers 3, --quality final or --flow raft, or say what you want with a --hint. Stopped half-way? The same command goes
+on from there.
 """
-_INIT_EPILOG = """\b
+_INIT_EPILOG = f"""{_HINT_HELP}
+
+\b
 Example, each line on any machine that sees the folders:
   vdp init "plates/shot.####.exr" --out shot/
   vdp prep shot/ --frames 1001-1050
@@ -85,7 +99,7 @@ def run(
     with session.working(machine, progress, whole_run=True) as reporter:
         from vdp_engine import stages
 
-        shot = _new_shot(plate, out, name, frames, settings)
+        shot = _new_shot(session, plate, out, name, frames, settings)
         if dry_run:
             if not fresh:
                 shot.refuse_other()
@@ -114,7 +128,7 @@ def init(
 ) -> None:  # fmt: skip
     settings = settings_from(values)
     with session.working(Machine.parse(), progress) as reporter:
-        shot = _new_shot(plate, out, name, frames, settings)
+        shot = _new_shot(session, plate, out, name, frames, settings)
         _save(session, shot, fresh)
         reporter.result(shot=shot.file)
 
@@ -236,10 +250,18 @@ def check(session: Session, /, place: str, progress: Dialect, dry_run: bool, **v
         session.tell(report_lines(report.as_dict()))
 
 
-def _new_shot(plate: str, out: Path, name: str | None, frames: str | None, settings: Settings) -> Shot:
+def _new_shot(
+    session: Session, plate: str, out: Path, name: str | None, frames: str | None, settings: Settings
+) -> Shot:  # fmt: skip
+    from vdp_engine.plate import format_frames
     from vdp_engine.shot import Shot
 
-    return Shot.create(plate, out, frames=frames, name=name, settings=settings)
+    shot = Shot.create(plate, out, frames=frames, name=name, settings=settings)
+    for hint in shot.hints:
+        if hint.ignored:
+            outside = format_frames(hint.ignored)
+            session.reporter.warning("hint.frames", f"{hint.pattern}: {outside} are not frames of the shot, left out")
+    return shot
 
 
 def _shot_at(place: str) -> Shot:
