@@ -16,8 +16,8 @@ from vdp_engine.cli.commands import vdp
 from vdp_engine.progress import Dialect
 from vdp_engine.settings import Machine, Settings
 
-_COMMANDS = ("run", "inspect", "demo", "doctor", "init", "prep", "fit", "render", "check")
-_SETTINGS = {f"--{name.replace('_', '-')}" for name in Settings.model_fields}
+_COMMANDS = ("run", "inspect", "propagate", "demo", "doctor", "init", "prep", "fit", "render", "check")
+_SETTINGS = {f"--{name.replace('_', '-')}" for name in Settings.model_fields} - {"--hints"} | {"--hint"}
 _MACHINE = {f"--{name.replace('_', '-')}" for name in Machine.model_fields}
 _OPTIONS = {
     "run": {*_SETTINGS, *_MACHINE, "--out", "--name", "--frames", "--progress", "--fresh", "--dry-run"},
@@ -27,6 +27,7 @@ _OPTIONS = {
     "fit": {*_MACHINE, "--progress", "--dry-run"},
     "render": {*_MACHINE, "--frames", "--progress", "--dry-run"},
     "check": {*_MACHINE, "--progress", "--dry-run"},
+    "propagate": {*_MACHINE, "--layer", "--frame", "--name", "--over", "--frames", "--progress", "--dry-run"},
     "inspect": {"--frames", "--layer", "--colorspace", "--json"},
     "doctor": {"--json"},
 }
@@ -74,6 +75,13 @@ def test_it_says_what_to_do_next(command: str) -> None:
 @pytest.mark.parametrize("command", ["run", "init", "inspect", "demo"])
 def test_it_shows_examples(command: str) -> None:
     assert f"\n    vdp {command} " in helped(command)
+
+
+@pytest.mark.parametrize("command", ["run", "init"])
+def test_it_says_how_a_hint_is_painted(command: str) -> None:
+    text = helped(command)
+    for words in ("white      inside", "black      outside", "grey       do not know", "channel A", "rough.1010.png"):
+        assert words in text
 
 
 def test_choices_follow_the_settings() -> None:
