@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vdp_engine.model.consensus import ShotEvidence
 from vdp_engine.model.frames import NetFrames
 from vdp_engine.motion import MotionFrame
 
@@ -63,5 +66,47 @@ def square_shot(count: int = 6, size: tuple[int, int] = (24, 32), squares: int =
         for index, gap in enumerate(GAPS):
             frame.flow[index, 0] = gap * moving
         return frame
+
+    return net_frames(make, count, size)
+
+
+def plain_evidence(frames: NetFrames) -> ShotEvidence:
+    """The frames' own motion evidence around the level 0.45, of a shot without hints."""
+    moving = np.stack([frames.gathered_evidence(position).numpy() - 0.45 for position in range(frames.count)])
+    return ShotEvidence(moving, np.zeros(moving.shape, np.uint8), np.zeros(moving.shape, bool))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A square in a shot of ``things_shot``: where it is in the first frame, and how it moves."""
+
+    colour: tuple[float, float, float]
+    top: int
+    left: int
+    side: int = 14
+    across: int = 1
+    rests: tuple[int, ...] = ()  # positions at which nothing of its motion is seen
+
+    def mask(self, position: int, size: tuple[int, int]) -> Tensor:
+        """Bool (h, w), where it is."""
+        found = torch.zeros(size, dtype=torch.bool)
+        left = self.left + self.across * position
+        found[self.top : self.top + self.side, left : left + self.side] = True
+        return found
+
+
+def things_shot(*things: Thing, count: int = 6, size: tuple[int, int] = (48, 64), trust: float = 1.0) -> NetFrames:
+    """A still, slightly textured grey ground, and things before it that all move in the same way."""
+    ground = 0.4 + 0.05 * torch.rand(1, *size, generator=torch.Generator().manual_seed(99)).expand(3, -1, -1)
+
+    def make(position: int) -> MotionFrame:
+        image, evidence, flow = ground.clone(), torch.zeros(size), torch.zeros(len(GAPS), 2, *size)
+        for thing in things:
+            mask = thing.mask(position, size)
+            image[:, mask] = torch.tensor(thing.colour)[:, None]
+            evidence[mask] = 0.0 if position in thing.rests else 1.0
+            flow[:, 0, mask] = torch.tensor(GAPS)[:, None].float() * thing.across
+        frame = motion_frame(position, count, size, image=image, evidence=evidence, confidence=trust)
+        return replace(frame, flow=flow)
 
     return net_frames(make, count, size)

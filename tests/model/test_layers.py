@@ -1,25 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import softmax
 
-from tests.model.net_fakes import square_shot
+from tests.model.net_fakes import plain_evidence, square_shot
 from vdp_engine.model import layers, losses
 from vdp_engine.model.features import gradients
 from vdp_engine.model.layers import (
     PAPER,
     PHASES,
-    THRESHOLD,
-    LayersNets,
     LayersObjective,
     Phase,
     apply_layers,
-    moving_matte,
     recompose,
     visibility,
 )
 from vdp_engine.model.training import TrainingSet
-from vdp_engine.plate import log_decode
 from vdp_engine.settings import Settings
 
 EVIDENCE, JOINT, PLAIN = Phase("evidence", 10, 5e-3), Phase("joint", 10, 3e-3), Phase("paper", 10, 2e-3)
@@ -48,7 +46,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def training(frames):
-    return TrainingSet.of(frames)
+    return TrainingSet.of(frames, plain_evidence(frames))
 
 
 def objective(training, **settings):
@@ -56,88 +54,6 @@ def objective(training, **settings):
     made = LayersObjective(training, Settings(**{"quality": "draft", **settings}), gradients)
     stir(made.nets)
     return made
-
-
-# The equation
-
-
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_light_adds_up_in_linear(count):
-    mattes, colours = random_mattes(count).double(), random(2, count, 3, *SIZE, seed=1).double() * 1.2
-    linear = np.zeros((2, 3, *SIZE))
-    for i in range(count):
-        linear += mattes[:, i, None].numpy() * log_decode(colours[:, i].numpy())
-    found = recompose(mattes, colours)
-    np.testing.assert_allclose(log_decode(found.numpy()), linear, rtol=1e-9)
-
-
-def test_a_layer_that_is_alone_is_the_picture():
-    mattes = torch.zeros(1, 3, *SIZE)
-    mattes[:, 1] = 1.0
-    colours = random(1, 3, 3, *SIZE)
-    torch.testing.assert_close(recompose(mattes, colours), colours[:, 1], rtol=1e-5, atol=1e-6)
-
-
-# The nets
-
-
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_mattes_sum_to_one(count):
-    nets = LayersNets(count)
-    stir(nets)
-    with torch.no_grad():
-        logits = nets.logits(random(2, 3, *SIZE), random(2, 6, *SIZE, seed=1))
-    assert logits.shape == (2, count, *SIZE)
-    assert not logits[:, 0].any()  # the background's logit is 0
-    torch.testing.assert_close(logits.softmax(1).sum(1), torch.ones(2, *SIZE))
-    if count == 2:
-        torch.testing.assert_close(logits.softmax(1)[:, 1], torch.sigmoid(logits[:, 1]))
-
-
-def test_nets_standardise_by_the_colours_of_the_shot():
-    images = random(4, 3, *SIZE) * torch.tensor([0.1, 0.5, 1.0])[None, :, None, None]
-    nets = LayersNets(2)
-    nets.standardise(images)
-    values = images.double().numpy()
-    np.testing.assert_allclose(nets.mean[:, 0, 0].numpy(), values.mean((0, 2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(nets.spread[:, 0, 0].numpy(), values.std((0, 2, 3), ddof=1), rtol=1e-5)
-    nets.standardise(torch.full((1, 3, 4, 4), 0.3))
-    assert float(nets.spread.min()) > 0
-
-
-def test_a_net_sees_no_more_of_the_plate_than_its_layer():
-    nets = LayersNets(2)
-    stir(nets)
-    image, visible = random(1, 3, *SIZE), torch.ones(1, 2, *SIZE)
-    visible[:, 0, 8:16, 8:16] = 0.0
-    changed = image.clone()
-    changed[:, :, 8:16, 8:16] = 5.0
-    with torch.no_grad():
-        before, after = nets.colours(image, visible), nets.colours(changed, visible)
-    assert before.shape == (1, 2, 3, *SIZE)
-    torch.testing.assert_close(after[:, 0], before[:, 0])
-    assert float((after[:, 1] - before[:, 1]).abs().max()) > 0.1
-
-
-def test_keep_drops_layers_from_the_top():
-    nets = LayersNets(4)
-    stir(nets)
-    image, flow_rgb, visible = random(1, 3, *SIZE), random(1, 6, *SIZE, seed=1), torch.ones(1, 4, *SIZE)
-    with torch.no_grad():
-        logits, colours = nets.logits(image, flow_rgb), nets.colours(image, visible)
-        nets.keep(2)
-        torch.testing.assert_close(nets.logits(image, flow_rgb), logits[:, :2])
-        torch.testing.assert_close(nets.colours(image, visible[:, :2]), colours[:, :2])
-    assert (nets.count, nets.order.tolist(), len(nets.rgb)) == (2, [0, 1], 2)
-    again = LayersNets(2)
-    again.load_state_dict(nets.state_dict())
-
-
-def test_visibility_is_sharp_and_carries_no_gradient():
-    mattes = torch.tensor([0.0, 0.5, 0.625, 0.75, 1.0], requires_grad=True)
-    found = visibility(mattes)
-    assert found.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
-    assert not found.requires_grad
 
 
 # The objectives
@@ -226,7 +142,7 @@ def test_the_target_sums_to_one_and_follows_the_owner(training, count):
     target = made._target(chosen)
     assert target.shape == (2, count, *SIZE)
     torch.testing.assert_close(target.sum(1), torch.ones(2, *SIZE))
-    moving = torch.sigmoid(6.0 * (training.contrast[chosen] - THRESHOLD))
+    moving = torch.sigmoid(6.0 * training.contrast[chosen])
     for layer in range(1, count):
         expected = moving * (made.state["owner"][chosen] == layer)
         torch.testing.assert_close(target[:, layer], expected)
@@ -237,7 +153,7 @@ def test_what_was_hidden_on_purpose_says_nothing_about_the_mattes(training):
     pairs = training.batch(0, 0, 2)
     chosen = torch.cat([pairs[:, 0], pairs[:, 1]])
     mattes = torch.zeros(4, 2, *SIZE)
-    mattes[:, 1] = 0.04 + 0.92 * training.evidence[chosen].clamp(0, 1)
+    mattes[:, 1] = 0.04 + 0.92 * (training.evidence[chosen] + 0.45).clamp(0, 1)
     mattes[:, 0] = 1 - mattes[:, 1]
     mattes.requires_grad_()
     hidden = made._hidden(visibility(mattes), 0) > 0
@@ -261,6 +177,27 @@ def test_hidden_regions_depend_on_seed_and_step_alone(training):
     assert not torch.equal(first._hidden(visible, 7), first._hidden(visible, 8))
 
 
+# What a fit starts from
+
+
+def test_evidence_is_kept_in_256_steps_around_one_half(frames):
+    plain = plain_evidence(frames)
+    signed = np.random.default_rng(0).normal(scale=0.4, size=plain.moving.shape).astype(np.float32)
+    signed[0, 0, :4] = [0.0, 0.5, -0.5, 0.25]
+    made = objective(TrainingSet.of(frames, replace(plain, moving=signed)))
+    kept = made.state["evidence"].numpy()
+    assert kept.dtype == np.uint8
+    assert kept[0, 0, :4].tolist() == [128, 255, 0, 191]
+    np.testing.assert_allclose(kept / 255, np.clip(signed.astype(float) + 0.5, 0, 1), atol=0.5 / 255 + 1e-6)
+    assert torch.equal(made.state["contrast"], torch.from_numpy(signed))  # what the nets learn from is not rounded
+
+
+def test_a_pixel_belongs_to_the_layer_that_claims_it_and_else_to_the_first(frames):
+    claims = np.random.default_rng(0).integers(0, 4, (6, *SIZE), np.uint8)
+    made = objective(TrainingSet.of(frames, replace(plain_evidence(frames), claims=claims)), layers=4)
+    np.testing.assert_array_equal(made.state["owner"].numpy(), np.where(claims == 0, 1, claims))
+
+
 # The curriculum
 
 
@@ -274,7 +211,7 @@ def test_the_evidence_phase_trains_the_alpha_net_alone(training, phase, some):
 
 def test_colours_join_the_evidence_at_40_and_70_percent(training):
     made = objective(training)
-    plain = training.contrast - THRESHOLD
+    plain = training.contrast
     changed = []
     for step in range(EVIDENCE.steps):
         before = made.state["contrast"]
@@ -289,7 +226,7 @@ def test_colours_join_the_evidence_at_40_and_70_percent(training):
 
 
 def pretend(monkeypatch, moving):
-    monkeypatch.setattr(layers, "moving_matte", lambda nets, frames, position: moving[position])
+    monkeypatch.setattr(layers, "moving_matte", lambda nets, evidence, frames, position: moving[position])
 
 
 def squares(count, frames=6):
@@ -320,6 +257,48 @@ def test_what_moves_is_grouped_into_layers(training, frames, monkeypatch, settin
     assert int(rebuilt.nets.found) == found
 
 
+def claimed(frames, hints):
+    """Training data in which hints claim the first squares, and are sure of a pixel of each."""
+    claims, hinted = np.zeros((6, *SIZE), np.uint8), np.zeros((6, *SIZE), bool)
+    for index in range(hints):
+        claims[:, :, 10 * index : 10 * index + 10] = hints - index  # the first square is the last layer
+        hinted[2, 4, 4 + 10 * index] = True
+    return TrainingSet.of(frames, replace(plain_evidence(frames), claims=claims, hinted=hinted))
+
+
+@pytest.mark.parametrize(
+    ("setting", "things", "hints", "layers_left", "found", "owners"),
+    [
+        pytest.param(2, 1, 1, 2, 1, [1], id="what is hinted"),
+        pytest.param("auto", 2, 1, 3, 2, [1, 2], id="what no hint claims comes after it"),
+        pytest.param("auto", 2, 2, 3, 2, [2, 1], id="two hints keep their order"),
+        pytest.param("auto", 3, 2, 4, 3, [2, 1, 3], id="two hints and another"),
+        pytest.param(4, 1, 1, 4, 1, [1], id="more layers than things"),
+    ],
+)
+def test_hints_say_which_layer_is_which(frames, monkeypatch, setting, things, hints, layers_left, found, owners):
+    patterns = tuple(f"hint{index}.png" for index in range(hints))
+    made = objective(claimed(frames, hints), layers=setting, hints=patterns)
+    pretend(monkeypatch, squares(things))
+    made.after_phase(EVIDENCE, frames)
+    assert made.facts() == {"layers": layers_left, "found": found}
+    owner = made.state["owner"].numpy()
+    assert [np.unique(owner[:, 2:8, 2 + 10 * index : 8 + 10 * index]).tolist() for index in range(things)] == [
+        [layer] for layer in owners
+    ]
+    made.loss(JOINT, 0)
+
+
+def test_a_hint_that_claims_nothing_keeps_its_layer(frames, monkeypatch):
+    made = objective(claimed(frames, 1), layers="auto", hints=("one.png", "two.png"))
+    pretend(monkeypatch, squares(2))
+    made.after_phase(EVIDENCE, frames)
+    owner = made.state["owner"]
+    assert owner[:, 2:8, 2:8].unique().tolist() == [1]
+    assert owner[:, 2:8, 12:18].unique().tolist() == [3]
+    assert made.nets.count == 4
+
+
 def test_after_the_papers_objective_the_layer_with_the_least_motion_is_the_background(training, frames):
     made = objective(training, objective="paper", layers=3)
 
@@ -333,7 +312,7 @@ def test_after_the_papers_objective_the_layer_with_the_least_motion_is_the_backg
     made.nets.logits = logits
     made.after_phase(PLAIN, frames)
     assert int(made.nets.order[-1]) == 0
-    found = apply_layers(made.nets, None, frames, 2)
+    found = apply_layers(made.nets, made.state["evidence"], None, frames, 2)
     expected = logits(frames[2].image[None], frames[2].flow_rgb[None]).softmax(1)[0, made.nets.order]
     torch.testing.assert_close(found.mattes, expected)
     foreground = ((1 - expected[0]) * 255).numpy().astype(np.uint8)
@@ -345,48 +324,6 @@ def test_after_the_papers_objective_the_layer_with_the_least_motion_is_the_backg
 def test_every_quality_has_its_phases(name, quality):
     names = [phase.name for phase in PHASES[name][quality]]
     assert names == (["evidence", "joint"] if name == "vdp" else ["paper"])
-
-
-# One frame
-
-
-@pytest.mark.parametrize("count", [2, 3])
-def test_the_layers_of_a_frame(frames, count):
-    nets = LayersNets(count)
-    stir(nets)
-    owner = torch.randint(0, count, (6, *SIZE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    found = apply_layers(nets, owner, frames, 3)
-    assert found.mattes.shape == (count, *SIZE)
-    assert found.colours.shape == (count, 3, *SIZE)
-    torch.testing.assert_close(found.mattes.sum(0), torch.ones(SIZE))
-    assert float(found.mattes.min()) >= 0
-    assert 0 <= float(found.confidence.min()) <= float(found.confidence.max()) <= 1
-    # Nobody's pixels keep next to nothing of their mattes.
-    assert float(found.mattes[1:, owner[3] == 0].sum(0).max()) <= 0.05 + 1e-6
-    again = apply_layers(nets, owner, frames, 3)
-    assert all(torch.equal(getattr(found, name), getattr(again, name)) for name in ("mattes", "colours", "confidence"))
-
-
-def test_nets_and_evidence_count_half_each(frames):
-    nets = LayersNets(2)
-    stir(nets)
-    with torch.no_grad():
-        net = nets.logits(frames[3].image[None], frames[3].flow_rgb[None]).softmax(1)[0, 1]
-    evidence = (frames.gathered_evidence(3) - THRESHOLD + 0.5).clamp(0, 1)
-    found = apply_layers(nets, torch.ones(6, *SIZE, dtype=torch.uint8), frames, 3)
-    torch.testing.assert_close(found.mattes[1], 0.5 * net + 0.5 * evidence)
-    np.testing.assert_allclose(moving_matte(nets, frames, 3), found.mattes[1].numpy(), atol=1e-6)
-    torch.testing.assert_close(found.confidence, (1 - (net - evidence).abs()) * frames[3].trust.amax(0))
-
-
-def test_a_layer_in_another_order_keeps_its_own_net(frames):
-    nets = LayersNets(3)
-    stir(nets)
-    plain = apply_layers(nets, None, frames, 2)
-    nets.order.copy_(torch.tensor([2, 0, 1]))
-    turned = apply_layers(nets, None, frames, 2)
-    torch.testing.assert_close(turned.mattes, plain.mattes[[2, 0, 1]])
-    torch.testing.assert_close(turned.colours, plain.colours[[2, 0, 1]])
 
 
 def test_automatic_layers_of_the_papers_objective_are_two(training):

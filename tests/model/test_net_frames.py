@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -62,6 +63,16 @@ def test_frames_are_read_once_while_there_is_room():
     for position in (0, 1, 0, 2, 0, 1):
         assert frames[position].frame == 1001 + position
     assert reads == [0, 1, 2, 1]  # 0 was always asked for last when something had to go
+
+
+def test_a_picture_at_another_size():
+    frames = net_frames(lambda position: motion_frame(position, 3, SIZE), 3, (8, 8))
+    image = motion_frame(1, 3, SIZE).image
+    assert frames.size == (8, 8)
+    assert torch.equal(frames.picture(1, SIZE), image)
+    torch.testing.assert_close(frames.picture(1, (12, 20)), avg_pool2d(image, 2))
+    larger = cv2.resize(image.permute(1, 2, 0).numpy(), (60, 36), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(frames.picture(1, (36, 60)).permute(1, 2, 0).numpy(), larger, atol=1e-5)
 
 
 def lone_evidence(at_position, row, column, move, count=5, confidence=1.0):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vdp_engine.model.tracks import MOST_FOREGROUNDS, find_tracks
+from vdp_engine.model.tracks import MOST_FOREGROUNDS, find_tracks, steered_tracks
 
 FRAMES, HEIGHT, WIDTH = 5, 40, 60
 
@@ -97,3 +97,97 @@ def test_a_frame_without_any_kept_track_leaves_all_to_the_first():
     moving = block(LARGE)
     moving[2:] = 0.0
     assert set(np.unique(find_tracks(moving, 2).owner[3])) == {1}
+
+
+def test_what_was_hinted_is_kept_however_small():
+    hinted = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+    hinted[2, 31, 11] = True  # one pixel of the tiny one
+    tracks = find_tracks(block(LARGE, TINY), 1, hinted=hinted)
+    assert inside(tracks, TINY) == {1}
+    hinted[:] = False
+    hinted[0, 0, 0] = True  # where nothing is
+    assert inside(find_tracks(block(LARGE, TINY), 1, hinted=hinted), TINY) == {0}
+
+
+# What leaves and comes back
+
+
+def colours(moving, boxes, of):
+    """Cells (T, h, w): colour 7 of the ground, and each box its own."""
+    cells = np.full(moving.shape, 7, np.int32)
+    for (top, left, height, width), colour in zip(boxes, of, strict=True):
+        for t in range(FRAMES):
+            cells[t, top : top + height, left + t : left + t + width] = colour
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("of", "seen", "found"),
+    [
+        pytest.param((900, 900), ((0, 1), (3, 4)), 1, id="the same thing, come back"),
+        pytest.param((900, 9000), ((0, 1), (3, 4)), 2, id="another colour"),
+        pytest.param((900, 900), ((0, 1, 2, 3, 4), (0, 1, 2, 3, 4)), 2, id="two that are there together"),
+        pytest.param((900, 900), ((0, 1, 2), (1, 2, 3, 4)), 1, id="together for a moment"),
+    ],
+)
+def test_what_comes_back_is_the_same_thing(of, seen, found):
+    boxes = (LARGE, MIDDLE)
+    moving = np.zeros((FRAMES, HEIGHT, WIDTH), np.float32)
+    for box, positions in zip(boxes, seen, strict=True):
+        for position in positions:
+            moving[position] += block(box)[position]
+    tracks = find_tracks(moving, None, colours(moving, boxes, of))
+    assert (tracks.layers, tracks.found) == (found, found)
+    assert find_tracks(moving, None).found == 2  # nothing is joined without a look at the colours
+
+
+# Steered by hints
+
+OTHER, SPECK = (4, 44, 10, 9), (30, 8, 1, 1)
+
+
+def steered(boxes, claims, hints, foregrounds, sure):
+    """Tracks of boxes that the layers ``claims`` (0: none) claim; of the boxes ``sure`` a hint shows a pixel."""
+    claimed, hinted = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8), np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+    for (top, left, height, width), layer in zip(boxes, claims, strict=True):
+        for t in range(FRAMES):
+            claimed[t, top - 1 : top + height + 1, left + t - 1 : left + t + width + 1] = layer
+    for top, left, _, _ in sure:
+        hinted[1, top, left + 1] = True
+    return steered_tracks(block(*boxes), claimed, hinted, hints, foregrounds)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "claims", "hints", "foregrounds", "sure", "layers", "found", "owners"),
+    [
+        pytest.param([LARGE], [1], 1, 1, [LARGE], 1, 1, [{1}], id="one thing"),
+        pytest.param([LARGE], [1], 1, None, [LARGE], 1, 1, [{1}], id="one thing, nothing else found"),
+        pytest.param([LARGE], [1], 1, 3, [LARGE], 3, 1, [{1}], id="more layers than things"),
+        pytest.param([LARGE, TINY], [0, 1], 1, None, [TINY], 2, 2, [{2}, {1}], id="a tiny one is hinted"),
+        pytest.param([LARGE, TINY], [1, 1], 1, 1, [LARGE], 1, 1, [{1}, {1}], id="a tiny one is claimed"),
+        pytest.param([LARGE, SPECK], [1, 1], 1, 1, [LARGE], 1, 1, [{1}, {0}], id="but not a speck"),
+        pytest.param([LARGE, SPECK], [1, 1], 1, 1, [LARGE, SPECK], 1, 1, [{1}, {1}], id="unless it is hinted"),
+        pytest.param([LARGE, MIDDLE], [2, 1], 2, 2, [LARGE, MIDDLE], 2, 2, [{2}, {1}], id="hints say the order"),
+        pytest.param([LARGE, MIDDLE], [0, 1], 1, 2, [MIDDLE], 2, 2, [{2}, {1}], id="the other comes after the hinted"),
+        pytest.param([LARGE, MIDDLE, OTHER], [0, 1, 0], 1, 2, [MIDDLE], 2, 3, [{2}, {1}, {2}], id="others share one"),
+        pytest.param([LARGE, MIDDLE, OTHER], [0, 1, 0], 1, None, [MIDDLE], 3, 3, [{2}, {1}, {3}], id="or have two"),
+        pytest.param([LARGE, MIDDLE], [1, 0], 2, None, [LARGE], 3, 3, [{1}, {3}], id="a hint that claims nothing"),
+        pytest.param([LARGE, MIDDLE], [0, 0], 1, None, [], 3, 3, [{2}, {3}], id="the only hint claims nothing"),
+        pytest.param(
+            [LARGE, MIDDLE, OTHER, TINY], [1, 2, 3, 0], 3, None, [LARGE, MIDDLE, OTHER],
+            3, 4, [{1}, {2}, {3}, {0}], id="no room for another",
+        ),
+    ],
+)  # fmt: skip
+def test_steered_tracks(boxes, claims, hints, foregrounds, sure, layers, found, owners):
+    tracks = steered(boxes, claims, hints, foregrounds, sure)
+    assert (tracks.layers, tracks.found) == (layers, found)
+    assert [inside(tracks, box) for box in boxes] == owners
+    assert tracks.owner.dtype == np.uint8
+    assert int(tracks.owner.max()) <= layers
+
+
+def test_a_hinted_shot_without_motion_keeps_its_layers():
+    nothing = np.zeros((FRAMES, HEIGHT, WIDTH), np.float32)
+    tracks = steered_tracks(nothing, nothing.astype(np.uint8), nothing > 0, 2, None)
+    assert (tracks.layers, tracks.found) == (2, 2)

@@ -9,7 +9,9 @@ import torch.nn.functional as functional
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-_BINS = (16, 32, 32)  # L, a, b
+LAB_BINS = (16, 32, 32)
+"""Cells of the Lab histogram along L, a and b."""
+
 _SPREAD = 0.8  # bins
 
 
@@ -24,8 +26,8 @@ def lab_cells(images: Tensor) -> np.ndarray:
     stretched = np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0)
     pixels = (stretched * 255).astype(np.uint8)
     lab = cv2.cvtColor(pixels.reshape(-1, pixels.shape[2], 3), cv2.COLOR_RGB2LAB).reshape(pixels.shape)
-    cell = lab.astype(np.int32) * np.array(_BINS) // 256
-    return np.ravel_multi_index(tuple(np.moveaxis(cell, -1, 0)), _BINS).astype(np.int32)
+    cell = lab.astype(np.int32) * np.array(LAB_BINS) // 256
+    return np.ravel_multi_index(tuple(np.moveaxis(cell, -1, 0)), LAB_BINS).astype(np.int32)
 
 
 def colour_posterior(cells: np.ndarray, mattes: Tensor) -> Tensor:
@@ -35,12 +37,12 @@ def colour_posterior(cells: np.ndarray, mattes: Tensor) -> Tensor:
         cells: from ``lab_cells``, (N, h, w).
         mattes: (N, L, h, w), 0 to 1.
     """
-    size = int(np.prod(_BINS))
+    size = int(np.prod(LAB_BINS))
     weights = mattes.double().numpy()
     likelihoods = []
     for layer in range(mattes.shape[1]):
         counts = np.bincount(cells.ravel(), weights=weights[:, layer].ravel(), minlength=size)
-        spread = gaussian_filter(counts.reshape(_BINS), _SPREAD).ravel()
+        spread = gaussian_filter(counts.reshape(LAB_BINS), _SPREAD).ravel()
         likelihoods.append(spread / (spread.sum() + 1e-6) + 1e-7)
     stacked = np.stack(likelihoods)
     posterior = (stacked / stacked.sum(0)).astype(np.float32)

@@ -44,7 +44,7 @@ def load_decomposition(shot: Shot, device: torch.device) -> Decomposition:
     stored = store.load(shot.model_file, fit_digest(shot))
     if stored is None:
         raise ShotError(
-            "the shot has no fitted model, or it was made with other settings or frames", code="no_model",
+            "the shot has no fitted model, or it was made with other settings, hints or frames", code="no_model",
             path=shot.model_file, remedy="run `vdp fit` on the shot first",
         )  # fmt: skip
     nets = LayersNets(stored.facts["layers"])
@@ -59,5 +59,5 @@ def load_decomposition(shot: Shot, device: torch.device) -> Decomposition:
         count=nets.count,
         facts=stored.facts,
         foreground=kept["foreground"].numpy(),
-        at=lambda position: apply_layers(nets, owner, frames, position),
+        at=lambda position: apply_layers(nets, kept["evidence"], owner, frames, position),
     )

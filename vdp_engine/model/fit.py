@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from vdp_engine.errors import FitError, ShotError
 from vdp_engine.machine import torch_device
 from vdp_engine.model import store
+from vdp_engine.model.consensus import shot_evidence
 from vdp_engine.model.features import perceptual
 from vdp_engine.model.frames import NetFrames
 from vdp_engine.model.layers import LayersObjective, Phase
+from vdp_engine.model.steering import Rough
 from vdp_engine.model.training import TrainingSet
 from vdp_engine.motion import MotionFrame, shot_scale, shot_sizes, stamp_of
 from vdp_engine.progress import Reporter
@@ -30,7 +32,7 @@ from vdp_engine.settings import Machine, short_digest
 from vdp_engine.shot import Shot
 from vdp_engine.stopping import held
 
-FORMAT = 1
+FORMAT = 2
 CHECKPOINT_SECONDS = 5.0
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 1e-4
@@ -72,7 +74,9 @@ def fit(shot: Shot, machine: Machine, reporter: Reporter) -> None:
     device = torch_device(machine)
     reporter.progress("fit", 0.0, "reading the motion of the shot")
     frames = net_frames(shot)
-    training = TrainingSet.of(frames).to(device)
+    layers = shot.settings.layers
+    evidence = shot_evidence(frames, _hints(shot, frames), None if layers == "auto" else layers - 1)
+    training = TrainingSet.of(frames, evidence).to(device)
     _Fit(shot, digest, device, training, frames, reporter).run()
 
 
@@ -85,16 +89,16 @@ def pending(shot: Shot) -> bool:
 
 
 def fit_digest(shot: Shot) -> str:
-    """What the model follows from: settings, and the motion of all frames.
+    """What the model follows from: settings, the motion of all frames, and the pictures of the hints.
 
     Raises:
-        ShotError: a frame has not been prepared.
+        ShotError: a frame has not been prepared, or a hint is gone.
     """
     stamps = [stamp_of(shot.motion_file(frame)) for frame in shot.frames]
     for frame, stamp in zip(shot.frames, stamps, strict=True):
         if stamp is None:
             MotionFrame.load(shot.motion_file(frame), frame)  # says what is wrong with it
-    return short_digest([FORMAT, shot.settings.digest("fit"), stamps])
+    return short_digest([FORMAT, shot.settings.digest("fit"), stamps, *(hint.stamp() for hint in shot.hints)])
 
 
 def net_frames(shot: Shot, scale: tuple[float, float] | None = None) -> NetFrames:
@@ -110,6 +114,13 @@ def net_frames(shot: Shot, scale: tuple[float, float] | None = None) -> NetFrame
     if scale is None:
         scale = shot_scale(read(position) for position in range(len(shot.frames)))
     return NetFrames(read, len(shot.frames), scale, shot_sizes(shot).net)
+
+
+def _hints(shot: Shot, frames: NetFrames) -> list[Rough]:
+    """What each hint says of the frames it has pictures for, at twice the net size, by position in the shot."""
+    size = (2 * frames.size[0], 2 * frames.size[1])
+    at = {frame: position for position, frame in enumerate(shot.frames)}
+    return [{at[frame]: hint.read(frame, shot.plate.canvas, size) for frame in hint.frames} for hint in shot.hints]
 
 
 @dataclass

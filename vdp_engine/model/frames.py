@@ -85,17 +85,25 @@ class NetFrames:
     ) -> None:
         self.count = count
         self.scale = scale
-        self._read, self._size, self._keep = read, size, keep
+        self.size = size
+        self._read, self._keep = read, keep
         self._held: OrderedDict[int, NetFrame] = OrderedDict()
 
     def __getitem__(self, position: int) -> NetFrame:
         if position in self._held:
             self._held.move_to_end(position)
         else:
-            self._held[position] = NetFrame.of(self._read(position), self.scale, self._size)
+            self._held[position] = NetFrame.of(self._read(position), self.scale, self.size)
             if len(self._held) > self._keep:
                 self._held.popitem(last=False)
         return self._held[position]
+
+    def picture(self, position: int, size: Size) -> Tensor:
+        """The frame at another size, (3, *size), log-encoded."""
+        image = self._read(position).image
+        larger = size[0] > image.shape[1] or size[1] > image.shape[2]
+        mode = "bilinear" if larger else "area"
+        return interpolate(image[None], size=size, mode=mode)[0]
 
     def gathered_evidence(self, position: int, reach: int = GATHER_REACH) -> Tensor:
         """Evidence (h, w) of a frame, averaged along the flow over its neighbours up to ``reach`` frames away.

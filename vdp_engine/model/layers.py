@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import max_pool2d, one_hot
 
 from vdp_engine.model import losses
 from vdp_engine.model.appearance import colour_posterior, fill, lab_cells
 from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.tracks import MOST_FOREGROUNDS, find_tracks
+from vdp_engine.model.tracks import MOST_FOREGROUNDS, find_tracks, steered_tracks
 from vdp_engine.model.training import TrainingSet
 from vdp_engine.model.unet import UNet
 from vdp_engine.motion import warp
@@ -30,7 +30,6 @@ from vdp_engine.motion.flow_rgb import CHANNELS as FLOW_RGB_CHANNELS
 from vdp_engine.plate import log_decode, log_encode
 from vdp_engine.settings import Settings
 
-THRESHOLD = 0.45  # evidence at which a pixel is as likely moving as not
 _STEEPNESS = 6.0
 _COLOUR_WEIGHT = 0.5
 _BATCH_PAIRS = 2
@@ -138,11 +137,11 @@ class LayersObjective:
     """The objective of the task over a training set; see ``fit.Objective`` for the part it plays.
 
     ``state`` is what belongs to the fit beside the nets: ``contrast`` (N, h, w), signed evidence that a key frame's
-    pixel moves; over all frames of the shot, uint8 (T, h, w): ``owner``, the foreground that may claim each pixel, and
-    ``foreground``, 0 to 255, how surely it is one.
+    pixel moves; over all frames of the shot, uint8 (T, h, w): ``evidence``, 128 where a pixel may as well move as not,
+    ``owner``, the foreground that may claim each pixel, and ``foreground``, 0 to 255, how surely it is one.
     """
 
-    kept: tuple[str, ...] = ("owner", "foreground")
+    kept: tuple[str, ...] = ("evidence", "owner", "foreground")
 
     def __init__(
         self,
@@ -156,6 +155,7 @@ class LayersObjective:
         # objective finds no tracks to count.
         automatic = None if settings.objective == "vdp" else 2
         self._wanted = automatic if settings.layers == "auto" else settings.layers
+        self._hints = len(settings.hints)
         self.nets = LayersNets(count or self._wanted or 1 + MOST_FOREGROUNDS)
         self.phases = PHASES[settings.objective][settings.quality]
         self._training, self._features, self._seed = training, features, settings.seed
@@ -164,8 +164,9 @@ class LayersObjective:
         self._edges = losses.edge_weights(training.image)
         shape = (training.count, *training.image.shape[-2:])
         self.state: dict[str, Tensor] = {
-            "contrast": training.contrast - THRESHOLD,
-            "owner": torch.ones(shape, dtype=torch.uint8, device=training.image.device),
+            "contrast": training.contrast,
+            "evidence": ((training.evidence + 0.5).clamp(0, 1) * 255).round().to(torch.uint8),
+            "owner": training.claims.clamp_min(1),
             "foreground": torch.zeros(shape, dtype=torch.uint8, device=training.image.device),
         }
 
@@ -190,15 +191,21 @@ class LayersObjective:
             return
         moving = 1 - self._mattes()[:, 0]
         posterior = colour_posterior(self._cells, torch.stack([1 - moving, moving], 1).cpu())[:, 1]
-        self.state["contrast"] = (
-            self._training.contrast - THRESHOLD + _COLOUR_WEIGHT * (posterior.to(moving.device) - 0.5)
-        )
+        self.state["contrast"] = self._training.contrast + _COLOUR_WEIGHT * (posterior.to(moving.device) - 0.5)
 
     def after_phase(self, phase: Phase, frames: NetFrames) -> None:
         """Group what moves into layers after the evidence phase; put the layers in order after the paper's."""
         if phase.name == "evidence":
-            moving = np.stack([moving_matte(self.nets, frames, position) for position in range(frames.count)])
-            tracks = find_tracks(moving, None if self._wanted is None else self._wanted - 1)
+            evidence = self.state["evidence"]
+            every = range(frames.count)
+            moving = np.stack([moving_matte(self.nets, evidence, frames, position) for position in every])
+            foregrounds = None if self._wanted is None else self._wanted - 1
+            claims, hinted = self._training.claims.cpu().numpy(), self._training.hinted.cpu().numpy()
+            cells = lab_cells(torch.stack([frames[position].image for position in every]))
+            if self._hints:
+                tracks = steered_tracks(moving, claims, hinted, self._hints, foregrounds, cells)
+            else:
+                tracks = find_tracks(moving, foregrounds, cells)
             self.nets.keep(1 + tracks.layers)
             self.nets.found.fill_(tracks.found)
             self._keep_for_shot("owner", tracks.owner)
@@ -206,7 +213,7 @@ class LayersObjective:
         elif phase.name == "paper":
             # Nothing in it tells the layers apart: the one with the least motion is called the background.
             mattes = self._mattes()
-            motion = (mattes * self._training.evidence[:, None]).sum((0, 2, 3)) / mattes.sum((0, 2, 3)).clamp_min(1e-6)
+            motion = (mattes * self._training.contrast[:, None]).sum((0, 2, 3)) / mattes.sum((0, 2, 3)).clamp_min(1e-6)
             self.nets.order.copy_(motion.argsort())
             every = range(frames.count)
             background = np.stack([_frame_mattes(self.nets, frames, position)[0].numpy() for position in every])
@@ -303,10 +310,10 @@ class LayersObjective:
 
 
 @torch.no_grad()
-def moving_matte(nets: LayersNets, frames: NetFrames, position: int) -> np.ndarray:
+def moving_matte(nets: LayersNets, evidence: Tensor, frames: NetFrames, position: int) -> np.ndarray:
     """How surely each pixel of a frame does not belong to the background, (h, w): nets and evidence, half each."""
     net = _frame_mattes(nets, frames, position)
-    return (0.5 * (1 - net[0]) + 0.5 * _evidence_matte(frames, position)).cpu().numpy()
+    return (0.5 * (1 - net[0]) + 0.5 * _evidence_matte(evidence, position)).numpy()
 
 
 @dataclass(frozen=True)
@@ -325,22 +332,24 @@ class NetLayers:
 
 
 @torch.no_grad()
-def apply_layers(nets: LayersNets, owner: Tensor | None, frames: NetFrames, position: int) -> NetLayers:
+def apply_layers(
+    nets: LayersNets, evidence: Tensor, owner: Tensor | None, frames: NetFrames, position: int
+) -> NetLayers:
     """The layers of one frame at net size.
 
     Args:
+        evidence: uint8 (T, h, w), as ``LayersObjective`` keeps it.
         owner: uint8 (T, h, w); ``None`` after the paper's objective, which knows neither tracks nor evidence.
 
-    The average of net and evidence was measured better and steadier than either. Confidence is low where the two
-    disagree, and where forward and backward flow do.
+    The average of net and evidence was measured better and steadier than either.
     """
     net = _frame_mattes(nets, frames, position)
-    evidence = _evidence_matte(frames, position)
+    moving = _evidence_matte(evidence, position)
     if owner is None:
         mattes = net
     else:
         owned = one_hot(owner[position].long(), nets.count).permute(2, 0, 1)[1:].float()
-        foreground = 0.5 * net[1:] + 0.5 * owned * evidence
+        foreground = 0.5 * net[1:] + 0.5 * owned * moving
         left_out = owner[position] == 0
         foreground = torch.where(left_out, foreground.clamp(max=_LEFT_OUT / (nets.count - 1)), foreground)
         mattes = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
@@ -348,8 +357,30 @@ def apply_layers(nets: LayersNets, owner: Tensor | None, frames: NetFrames, posi
     device = nets.mean.device
     as_fitted = mattes[nets.order.cpu().argsort()]  # the RGB-Nets are in the order in which they were fitted
     colours = nets.colours(frame.image[None].to(device), visibility(as_fitted[None]).to(device))[0, nets.order].cpu()
-    agreement = 1 - (net[1:].sum(0) - evidence).abs()
-    return NetLayers(mattes, colours, agreement * frame.trust.amax(0))
+    sure = 1 - net[0] if owner is None else 0.5 * (1 - net[0]) + 0.5 * moving
+    return NetLayers(mattes, colours, confidence(sure, mattes[1:].sum(0), frame.trust.amax(0)))
+
+
+def confidence(sure: Tensor, matte: Tensor, trust: Tensor) -> Tensor:
+    """The chance that a pixel is on the right side of the matte, (h, w), 0 to 1.
+
+    Args:
+        sure: (h, w), how surely nets and evidence together call the pixel foreground, before anything was left out.
+        matte: (h, w), the foreground's matte.
+        trust: (h, w), forward-backward consistency of the flow.
+
+    What leans on the border of the picture is foreground less surely, by the share of its outline that lies there: more
+    often than an object it is water, a shadow, or something near that the camera passes.
+    """
+    inside = matte > 0.5
+    right = torch.where(inside, sure, 1 - sure)
+    chance = 0.5 + (right - 0.5) * (0.5 + 0.5 * trust)
+    outline = inside & (max_pool2d((~inside).float()[None, None], 3, 1, 1)[0, 0] > 0)
+    border = torch.zeros_like(inside)
+    border[0] = border[-1] = border[:, 0] = border[:, -1] = True
+    on_border = inside & border
+    share = float(on_border.sum()) / max(int((outline | on_border).sum()), 1)
+    return torch.where(inside, chance * (1 - share), chance).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -358,5 +389,5 @@ def _frame_mattes(nets: LayersNets, frames: NetFrames, position: int) -> Tensor:
     return nets.logits(frame.image[None].to(device), frame.flow_rgb[None].to(device)).softmax(1)[0, nets.order].cpu()
 
 
-def _evidence_matte(frames: NetFrames, position: int) -> Tensor:
-    return (frames.gathered_evidence(position) - THRESHOLD + 0.5).clamp(0, 1)
+def _evidence_matte(evidence: Tensor, position: int) -> Tensor:
+    return evidence[position].cpu().float() / 255

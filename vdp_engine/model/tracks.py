@@ -1,6 +1,7 @@
 """Which of the moving things are the objects, decided once for the whole shot.
 
-The mattes of all frames form a block of space and time; whatever hangs together in it is one track. Tracks that are
+The mattes of all frames form a block of space and time; whatever hangs together in it is one track. A thing that leaves
+and comes back makes two, which are joined where they look alike and are not there at the same time. Tracks that are
 small, or that mostly touch the border, are left to the background; the others become the foreground layers.
 """
 
@@ -11,10 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from vdp_engine.model.appearance import LAB_BINS
+
 _ON = 0.5
 _KEEP = 0.2  # of the largest track's score
+_KEEP_STEERED = 0.01  # where a hint says what the layer is: what comes back from behind a tree is small
 _OWN_LAYER = 0.3  # of the largest: smaller tracks share a layer when the number of layers is chosen automatically
 _BORDER = 0.5  # a track that touches the border in every frame loses this share of its score
+_ALIKE = 0.8  # Bhattacharyya coefficient of colours above which two tracks look like the same thing
+_TOGETHER = 2  # frames in which both may be seen all the same: one may come apart before the other joins
 _RIM = 3  # pixels at net size around a track that is left out
 
 MOST_FOREGROUNDS = 3
@@ -35,11 +41,21 @@ class Tracks:
     found: int
 
 
-def find_tracks(moving: np.ndarray, foregrounds: int | None) -> Tracks:
+def find_tracks(
+    moving: np.ndarray,
+    foregrounds: int | None,
+    cells: np.ndarray | None = None,
+    hinted: np.ndarray | None = None,
+    keep: float = _KEEP,
+) -> Tracks:
     """Group what moves into ``foregrounds`` layers (``None``: as many as stand out, at most three).
 
     Args:
         moving: (T, h, w), 0 to 1: how surely each pixel does not belong to the background.
+        cells: int (T, h, w), the colour of each pixel as ``appearance.lab_cells`` counts it; without it no tracks are
+            joined.
+        hinted: bool (T, h, w): what is surely part of a layer, so that its track is kept whatever its score.
+        keep: share of the largest track's score that a track must have not to be left to the background.
 
     Tracks are ordered by score (volume, less what touches the border). The largest get a layer each, the rest joins the
     nearest of them, so with one foreground all kept tracks share it.
@@ -47,9 +63,14 @@ def find_tracks(moving: np.ndarray, foregrounds: int | None) -> Tracks:
     labels, count = ndimage.label(moving > _ON, structure=np.ones((3, 3, 3), bool), output=np.int32)
     if count == 0:
         return Tracks(np.ones(moving.shape, np.uint8), foregrounds or 1, 0)
+    if cells is not None:
+        labels, count = _joined(labels, count, cells)
     scores = _scores(labels, count, moving)
+    if hinted is not None:
+        kept_by_hand = np.unique(labels[hinted & (labels > 0)])
+        scores[kept_by_hand - 1] = scores.max()
     order = np.argsort(-scores, kind="stable")
-    kept = [int(i) + 1 for i in order if scores[i] >= _KEEP * scores[order[0]]]
+    kept = [int(i) + 1 for i in order if scores[i] >= keep * scores[order[0]]]
     standing_out = sum(scores[i - 1] >= _OWN_LAYER * scores[order[0]] for i in kept)
     layers = min(foregrounds or max(int(standing_out), 1), MOST_FOREGROUNDS)
 
@@ -60,6 +81,64 @@ def find_tracks(moving: np.ndarray, foregrounds: int | None) -> Tracks:
         layer_of[kept] = 1
     owner = np.stack([_owner(frame, layer_of, kept) for frame in labels])
     return Tracks(owner, layers, int(standing_out))
+
+
+def steered_tracks(
+    moving: np.ndarray,
+    claims: np.ndarray,
+    hinted: np.ndarray,
+    hints: int,
+    foregrounds: int | None,
+    cells: np.ndarray | None = None,
+) -> Tracks:
+    """Group what moves into the layers that hints claim, and what no hint claims into the layers after them.
+
+    Args:
+        moving: as in ``find_tracks``.
+        claims: uint8 (T, h, w), which hinted layer a pixel belongs to; 0: none.
+        hinted: bool (T, h, w), what a hint surely puts inside a layer.
+        hints: how many layers are hinted; each keeps its place, also where it claims nothing.
+        foregrounds: as in ``find_tracks``, the hinted ones included.
+        cells: as in ``find_tracks``.
+    """
+    mine = find_tracks(np.where(claims > 0, moving, 0), 1, hinted=hinted, keep=_KEEP_STEERED)
+    owner = np.where(mine.owner > 0, claims, 0).astype(np.uint8)
+    others = np.where(claims > 0, 0, moving)
+    room = (MOST_FOREGROUNDS if foregrounds is None else foregrounds) - hints
+    found = find_tracks(others, None, cells).found
+    more = min(found, room) if foregrounds is None else room
+    if more > 0:
+        rest = find_tracks(others, more, cells)
+        owner = np.where(claims > 0, owner, np.where(rest.owner > 0, rest.owner + hints, 0)).astype(np.uint8)
+    return Tracks(owner, hints + max(more, 0), hints + found)
+
+
+def _joined(labels: np.ndarray, count: int, cells: np.ndarray) -> tuple[np.ndarray, int]:
+    """Labels with those tracks made one that look alike and take turns, the larger first."""
+    spans = [block[0] for block in ndimage.find_objects(labels)]
+    volumes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    order = [int(i) for i in np.argsort(-volumes, kind="stable") if volumes[i] >= _KEEP**2 * volumes.max()]
+    looks = {i: _colours(cells[labels == i + 1]) for i in order}
+    same = np.arange(count + 1)
+    taken: dict[int, list[slice]] = {}
+    for i in order:
+        for first, others in taken.items():
+            apart = all(min(spans[i].stop, one.stop) - max(spans[i].start, one.start) <= _TOGETHER for one in others)
+            if apart and float(np.sqrt(looks[first] * looks[i]).sum()) > _ALIKE:
+                same[i + 1] = first + 1
+                others.append(spans[i])
+                break
+        else:
+            taken[i] = [spans[i]]
+    kept, renamed = np.unique(same[1:], return_inverse=True)
+    return np.concatenate([[0], renamed + 1])[labels].astype(np.int32), len(kept)
+
+
+def _colours(cells: np.ndarray) -> np.ndarray:
+    """The spread of a track over the colours, blurred a little, sums to 1."""
+    counts = np.bincount(cells, minlength=int(np.prod(LAB_BINS))).reshape(LAB_BINS).astype(np.float64)
+    blurred = ndimage.gaussian_filter(counts, 1.0)
+    return np.asarray(blurred / max(blurred.sum(), 1e-9))
 
 
 def _scores(labels: np.ndarray, count: int, moving: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vdp_engine.model.frames import NetFrames, without_border
+from vdp_engine.model.consensus import ShotEvidence
+from vdp_engine.model.frames import NetFrames
 from vdp_engine.model.keyframes import key_pairs
 
 
@@ -21,8 +22,7 @@ class TrainingSet:
         pairs: (P, 2) indices into the N frames, later frame second.
         image: (N, 3, h, w), log-encoded.
         flow_rgb: (N, 6, h, w).
-        evidence: (N, h, w), gathered along the motion.
-        contrast: (N, h, w), the same less what hangs together with the border; its sign decides.
+        evidence, claims, hinted: (T, h, w), of all frames of the shot, see ``consensus.ShotEvidence``.
         flow, trust, camera: (N, 2, h, w), (N, h, w), (N, 2, h, w), to the next frame of the shot.
     """
 
@@ -32,18 +32,18 @@ class TrainingSet:
     image: Tensor
     flow_rgb: Tensor
     evidence: Tensor
-    contrast: Tensor
+    claims: Tensor
+    hinted: Tensor
     flow: Tensor
     trust: Tensor
     camera: Tensor
 
     @classmethod
-    def of(cls, frames: NetFrames) -> TrainingSet:
+    def of(cls, frames: NetFrames, evidence: ShotEvidence) -> TrainingSet:
         """The key frames of a shot."""
         pairs = key_pairs(frames.count)
         positions = tuple(sorted({position for pair in pairs for position in pair}))
         index = {position: i for i, position in enumerate(positions)}
-        evidence = torch.stack([frames.gathered_evidence(position) for position in positions])
         chosen = [frames[position] for position in positions]
         return cls(
             count=frames.count,
@@ -51,12 +51,18 @@ class TrainingSet:
             pairs=torch.tensor([[index[a], index[b]] for a, b in pairs]),
             image=torch.stack([frame.image for frame in chosen]),
             flow_rgb=torch.stack([frame.flow_rgb for frame in chosen]),
-            evidence=evidence,
-            contrast=torch.stack([without_border(e) for e in evidence]),
+            evidence=torch.from_numpy(evidence.moving),
+            claims=torch.from_numpy(evidence.claims),
+            hinted=torch.from_numpy(evidence.hinted),
             flow=torch.stack([frame.flow[0] for frame in chosen]),
             trust=torch.stack([frame.trust[0] for frame in chosen]),
             camera=torch.stack([frame.camera[0] for frame in chosen]),
         )
+
+    @property
+    def contrast(self) -> Tensor:
+        """Signed evidence of the key frames, (N, h, w)."""
+        return self.evidence[self.places]
 
     def to(self, device: torch.device) -> TrainingSet:
         """The same on another device."""
