@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vdp_engine.equations import half_ulps, layer_names, recompose
-from vdp_engine.plate import log_encode, to_half
+from vdp_engine.plate import log_decode, log_encode, to_half
 from vdp_engine.render.bands import Material, View, bands
 from vdp_engine.render.split import residual
 
@@ -50,7 +50,9 @@ def test_the_wildest_plate_is_rebuilt(layers, straight):
 @pytest.mark.parametrize("straight", [False, True])
 def test_any_rows_are_those_of_the_whole(straight):
     light = np.random.default_rng(1).random((*SIZE, 3)).astype(np.float32)
-    view = View(light, np.full((12, 20, 2), 0.7, np.float32), np.full((6, 10), 0.8, np.float32))
+    tones = np.random.default_rng(2).normal(0, 0.02, (3, 5, 3)).astype(np.float32)
+    shift, shows = np.full((12, 20, 2), 0.7, np.float32), np.full((6, 10), 0.8, np.float32)
+    view = View(light, shift, shows, tones, 0.5)
     given = material(layers=3, straight=straight, views=[view])
     whole, invented = given.channels(slice(0, SIZE[0]))
     parts = [given.channels(slice(top, top + 5)) for top in range(0, 20, 5)] + [given.channels(slice(20, 24))]
@@ -72,12 +74,23 @@ def test_where_a_frame_shows_the_background_it_is_fetched_and_the_rest_is_invent
     light = np.random.default_rng(1).random((*SIZE, 3)).astype(np.float32)
     shows = np.zeros(SIZE, np.float32)
     shows[:, :20] = 1.0
-    view = View(light, np.zeros((*SIZE, 2), np.float32), shows)
+    view = View(light, np.zeros((*SIZE, 2), np.float32), shows, np.zeros((3, 5, 3), np.float32), 0.5)
     hole = np.ones(SIZE, np.float32)
     flat = np.full((6, 10, 3), log_encode(np.float32(0.25)), np.float32)
     given = Material(given.plate, given.foreground, hole, [flat, flat], [view], given.confidence, False)
     channels, invented = given.channels(slice(0, SIZE[0]))
     clean = np.stack([channels[f"clean.{c}"] for c in "RGB"], -1)
-    np.testing.assert_allclose(clean[:, :20], light[:, :20], rtol=1e-6)
+    np.testing.assert_allclose(clean[:, :20], light[:, :20], rtol=1e-4, atol=1e-6)  # there and back through the log
     np.testing.assert_allclose(clean[:, 20:], 0.25, rtol=1e-4)
     assert invented == pytest.approx(SIZE[0] * 20)
+
+
+def test_a_source_is_fetched_along_its_shift_and_made_as_bright_as_here():
+    rng = np.random.default_rng(1)
+    light = np.exp2(rng.uniform(-4, 6, (*SIZE, 3))).astype(np.float32)
+    shift = np.zeros((*SIZE, 2), np.float32) + np.float32([3.0, -2.0])  # x, y
+    tone = np.full((3, 5, 3), 1 / 17.52, np.float32)  # a stop of the log encoding
+    pixels, shows, weight = View(light, shift, np.ones(SIZE, np.float32), tone, 0.5).at((slice(5, 20), slice(4, 30)))
+    assert weight == 0.5
+    assert shows.min() == 1.0
+    np.testing.assert_allclose(log_decode(pixels()), 2 * light[3:18, 7:33], rtol=1e-4)

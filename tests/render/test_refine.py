@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 
-from vdp_engine.plate import log_encode
 from vdp_engine.render.refine import refine
 
 NET, GUIDE, PLATE = (24, 32), (96, 128), (192, 256)
@@ -18,10 +17,10 @@ def textured(size, low, high, seed):
 
 
 def scene(matte):
-    """A dark layer in front of a bright background, both textured: log-encoded."""
+    """A dark layer in front of a bright background, both textured: scene-linear."""
     alpha = matte[..., None]
     plate = alpha * textured(PLATE, 0.02, 0.06, 0) + (1 - alpha) * textured(PLATE, 0.5, 0.9, 1)
-    return log_encode(plate.astype(np.float32))
+    return plate.astype(np.float32)
 
 
 def refined(matte, plate, net_matte=None):

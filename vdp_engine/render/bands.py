@@ -5,7 +5,7 @@ At 4K a temporary copy of the whole picture costs more than what is computed on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdp_engine.equations import RGB, layer_names
+from vdp_engine.motion.proxy import DARKEST
 from vdp_engine.motion.sizes import Size
-from vdp_engine.plate import log_decode
-from vdp_engine.render.clean import assemble, resample
+from vdp_engine.plate import log_decode, log_encode
+from vdp_engine.plate.writer import HALF_MAX
+from vdp_engine.render.clean import Fetched, assemble, resample, within
 from vdp_engine.render.resize import Box, enlarged, sampled
 from vdp_engine.render.split import balance, explain
 
@@ -40,30 +42,35 @@ class View:
         light: (H, W, 3), that frame, scene-linear.
         shift: (h, w, 2), how far from each pixel its background lies in that frame, in pixels of this array's size.
         shows: (h', w'), 0 to 1: how far the frame shows the background there.
+        tone: (h", w", 3), log-encoded: how much brighter this frame's background is there.
+        weight: how far it counts beside others.
     """
 
     light: Array
     shift: Array
     shows: Array
+    tone: Array
+    weight: float
 
-    def at(self, box: Box) -> tuple[Callable[[], Array], Array]:
-        """A function that gives its pixels where the background of ``box`` lies, and how far it shows it there."""
+    def at(self, box: Box) -> Fetched:
+        """For ``assemble``: its pixels where the background of ``box`` lies, log-encoded and as bright as here."""
         height, width = size = _size(self.light)
         scale = np.array([width / self.shift.shape[1], height / self.shift.shape[0]], np.float32)
         # The shift is enlarged, not the position: OpenCV interpolates in steps of 1/32, which a slope of 1 would show.
         way = enlarged(self.shift, size, box) * scale
         way[..., 0] += np.arange(box[1].start, box[1].stop, dtype=np.float32)
         way[..., 1] += np.arange(box[0].start, box[0].stop, dtype=np.float32)[:, None]
-        x, y = way[..., 0], way[..., 1]
-        inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
         def pixels() -> Array:
-            # Cubic keeps the grain and sharpness of the plate; it may ring, so highlights are held to their range.
-            near = resample(self.light, way)
-            slack = 0.25 * np.abs(near) + 1e-3
-            return np.clip(resample(self.light, way, cubic=True), near - slack, near + slack)
+            # Cubic keeps the grain and sharpness of the plate; of encoded light, or highlights would ring. What is
+            # far below black or beyond half would ring even so.
+            rows, columns = (_span(way[..., axis], side) for axis, side in ((1, height), (0, width)))
+            corner = np.array([columns.start, rows.start], np.float32)
+            light = np.clip(self.light[rows, columns], DARKEST, HALF_MAX)
+            sharp = resample(log_encode(light), way - corner, cubic=True)
+            return sharp + enlarged(self.tone, size, box)
 
-        return pixels, enlarged(self.shows, size, box) * inside
+        return pixels, enlarged(self.shows, size, box) * within(way, size), self.weight
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Material:
         foreground: (F, H, W), α of the foreground layers.
         hole: (H, W), 0 to 1, where the clean plate is not the plate.
         colours: per layer, background first, (h, w, 3): its colour everywhere, log-encoded.
-        views: what other frames show of the background, to be used in this order.
+        views: what other frames show of the background.
         confidence: (h, w).
         straight: whether the layers' colours are to be straight.
     """
@@ -114,12 +121,13 @@ class Material:
         if columns is None:
             return self.plate[rows], 0.0
         hole = self.hole[rows, columns]
-        invented = log_decode(enlarged(self.colours[0], _size(self.plate), (rows, columns)))
-        found, left = assemble(invented, hole, [view.at((rows, columns)) for view in self.views])
+        found, shown = assemble(hole, [view.at((rows, columns)) for view in self.views])
+        invented = enlarged(self.colours[0], _size(self.plate), (rows, columns))
+        found = log_decode(shown[..., None] * found + (1 - shown[..., None]) * invented)
         clean = self.plate[rows].copy()
         # Not as a + h (b - a): before a bright foreground that would leave little of a dark background's digits.
         clean[:, columns] = (1 - hole[..., None]) * clean[:, columns] + hole[..., None] * found
-        return clean, float(np.sum(left * hole, dtype=np.float64))
+        return clean, float(np.sum((1 - shown) * hole, dtype=np.float64))
 
     def _parts(self, rows: slice, mattes: Array, clean: Array) -> Array:
         """α_i ⊙ L_i of all layers, (L, 3, rows, W), summing to the plate up to rounding."""
@@ -154,6 +162,12 @@ def _planes(prefix: str, picture: Array) -> dict[str, Array]:
     return {
         f"{prefix}{name}": np.asarray(plane, np.float32) for name, plane in zip(RGB, cv2.split(picture), strict=True)
     }
+
+
+def _span(at: Array, side: int) -> slice:
+    """The pixels of a picture's ``side`` that cubic interpolation at ``at`` reads."""
+    first, last = (min(max(int(end), 0), side - 1) for end in (at.min(), at.max()))
+    return slice(max(first - 1, 0), min(last + 3, side))
 
 
 def _extent(marked: NDArray[np.bool_]) -> slice | None:

@@ -1,13 +1,14 @@
 """The clean plate: the background as if the foreground were not there.
 
-What a frame hides is fetched from the frames of the shot that show it. The way there is the background's own motion:
-the camera's, chained from frame to frame, corrected by optical flow measured on the background around the hole. Only
-what no frame shows is invented, by the background's RGB-Net.
+What a frame hides is fetched from the frames of the shot that show it, along the background's own motion: the camera's,
+chained from frame to frame. Optical flow measured around the hole was tried as a correction of that way: it gained
+nothing on any clip, and lost much where it caught on what stands in front. Light that changed between the frames is
+made up for around the hole. Only what no frame shows is invented, as a smooth continuation of what is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,15 +21,24 @@ from scipy.interpolate import make_interp_spline
 from vdp_engine.model.appearance import fill
 from vdp_engine.motion import follow_camera
 from vdp_engine.motion.sizes import Size
+from vdp_engine.render.resize import shrunk
 
 Array = NDArray[np.float32]
+Fetched = tuple[Callable[[], Array], Array, float]
+"""What a source shows: a function giving its pixels (H, W, 3), how far it shows the background (H, W), its weight."""
 
-_OFFSETS = (1, 2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128)
-_SOURCES = 4
+_NEAR, _FAR = 8, 128  # frames: to the nearest, every 2nd is looked at; up to the farthest, every 8th
+_STEPS = (2, 8)
+_SOURCES = 6
 _WORTH = 0.02  # share of the hole that a further source must show
-_PREFER_NEAR = 0.003  # of the hole a frame: what is near in time has the same light and the surest way
-_MARGIN = 2  # pixels at net size around a foreground that no source is trusted with
+_AGAIN = 0.5  # what a source shows a second time counts so much: the mean of several is steadier than one
+_PREFER_NEAR = 0.001  # of the hole a frame: what is near in time has the same light and the surest way
+_VISIBLE = (0.5, 0.35)  # from the first to the second likelihood of foreground, a source is trusted
+_MARGIN = 1  # pixels at net size around a foreground that no source is trusted with
 _GRID = 24  # points across the picture on which camera motion is chained; it is a quadratic, no more is needed
+_ASTRAY = 3  # pictures away; quadratics chained over many frames can run off to infinity
+_TONE_STEP = 8  # working pixels: light changes smoothly
+_TONE_MOST = 0.06  # log-encoded, about a stop; more is not light but another thing
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Background:
         self._theta, self._fitted = theta, fitted
         self.size: Size = (foreground.shape[1], foreground.shape[2])
         kernel = np.ones((2 * _MARGIN + 1, 2 * _MARGIN + 1), np.uint8)
-        self._foreground = np.stack([cv2.dilate(frame, kernel) for frame in foreground])
+        self._visible = np.stack([cv2.erode(_visible(frame), kernel) for frame in foreground])
 
     def sources(self, position: int, hole: Array) -> list[Source]:
         """The most useful frames to fetch the ``hole`` of a frame from, nearest first; (h, w) at net size, 0 to 1.
@@ -67,10 +77,7 @@ class Background:
         Depends on the model alone, so every worker chooses the same.
         """
         size: Size = (hole.shape[0], hole.shape[1])
-        candidates = []
-        for step in (1, -1):
-            for offset, points in self._ways(position, step):
-                candidates.append(self._source(position + offset, points, size))
+        candidates = [self._source(at, points, size) for step in (1, -1) for at, points in self._ways(position, step)]
         left = hole.copy()
         area = max(float(hole.sum()), 1e-6)
         chosen: list[Source] = []
@@ -83,33 +90,41 @@ class Background:
             if float((left * candidates[best].shows).sum()) / area < _WORTH:
                 break
             chosen.append(candidates.pop(best))
-            left = left * (1 - chosen[-1].shows)
+            left = left * (1 - (1 - _AGAIN) * chosen[-1].shows)
         return sorted(chosen, key=lambda source: abs(source.position - position))
 
-    def _ways(self, position: int, step: int) -> list[tuple[int, torch.Tensor]]:
-        """Offsets in the direction of ``step`` and where the camera's motion takes a grid of points there."""
+    def _ways(self, position: int, step: int) -> Iterator[tuple[int, Array]]:
+        """Frames in the direction of ``step`` and where the camera's motion takes a grid of points there."""
         height, width = self._fitted
         y, x = torch.meshgrid(torch.linspace(0, height - 1, _GRID), torch.linspace(0, width - 1, _GRID), indexing="ij")
         points = torch.stack([x, y], -1)
-        ways = []
-        for distance in range(1, _OFFSETS[-1] + 1):
-            at = position + step * (distance - 1)
-            if not 0 <= at + step < len(self._theta):
-                break
-            points = follow_camera(points, self._theta[at, 0 if step > 0 else 1], self._fitted)
-            if distance in _OFFSETS:
-                ways.append((step * distance, points))
-        return ways
+        for distance in range(1, _FAR + 1):
+            at = position + step * distance
+            if not 0 <= at < len(self._theta):
+                return
+            points = follow_camera(points, self._theta[at - step, 0 if step > 0 else 1], self._fitted)
+            if not float(points.abs().max()) < _ASTRAY * max(self._fitted):
+                return
+            # Counted in the shot, not from this frame: neighbours fetch from the same frames, and do not flicker.
+            if at % _STEPS[distance > _NEAR] == 0:
+                yield at, points.numpy()
 
-    def _source(self, position: int, points: torch.Tensor, size: Size) -> Source:
-        way = at_size(points.numpy(), self._fitted, size)
-        # 255 outside: a source shows nothing where its picture ends.
-        hidden = resample(self._foreground[position].astype(np.float32), way, outside=255)
-        return Source(position, points.numpy(), np.clip(1 - hidden / 128, 0, 1))
+    def _source(self, position: int, points: Array, size: Size) -> Source:
+        way = at_size(points, self._fitted, size)
+        # 0 outside: a source shows nothing where its picture ends.
+        visible = resample(self._visible[position].astype(np.float32), way, outside=0)
+        return Source(position, points, visible / np.float32(255))
 
     def way(self, source: Source, size: Size) -> Array:
         """The way to a source for every pixel of a picture of ``size``, (h, w, 2) in its pixels."""
         return at_size(source.points, self._fitted, size)
+
+
+def _visible(foreground: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """255 where the background is trusted to show, of how likely the foreground is, 0 to 255; (h, w)."""
+    none, full = (255 * likelihood for likelihood in _VISIBLE)
+    share = (none - foreground.astype(np.float32)) / (none - full)
+    return np.asarray(255 * np.clip(share, 0, 1), np.uint8)
 
 
 def at_size(points: Array, fitted: Size, size: Size) -> Array:
@@ -147,54 +162,51 @@ def resample(x: Array, way: Array, *, cubic: bool = False, outside: float | None
     return np.asarray(found, np.float32)
 
 
-def correct(way: Array, here: Array, there: Array, background: Array) -> Array:
-    """``way`` corrected by what optical flow says of the background around the hole; all at one working size.
+def within(way: Array, size: Size) -> NDArray[np.bool_]:
+    """Where ``way`` (..., 2) points into a picture of ``size``."""
+    return np.asarray(((way >= 0) & (way <= (size[1] - 1, size[0] - 1))).all(-1))
+
+
+def tone(here: Array, carried: Array, known: Array) -> Array:
+    """How much brighter the frame is than a source, carried smoothly from around the hole into it.
 
     Args:
-        way: (h, w, 2), where each pixel lies in the source.
-        here, there: (h, w, 3) log-encoded frame and source.
-        background: (h, w), 1 where the frame shows its background.
-    """
-    carried = resample(there, way)
-    low, high = np.quantile(here[::4, ::4], (0.005, 0.995))
-    greys = [
-        np.clip((image.mean(2) - low) * (255 / max(high - low, 0.02)), 0, 255).astype(np.uint8)
-        for image in (here, carried)
-    ]
-    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    height, width = background.shape
-    if min(height, width) < 32:
-        return way  # too small for the estimator's patches
-    flow = np.asarray(estimator.calc(greys[0], greys[1], np.zeros((height, width, 2), np.float32)))
-    known = background * ((way >= 0) & (way <= (width - 1, height - 1))).all(-1)
-    smooth = cv2.blur(np.dstack([flow * known[..., None], known]), (9, 9))
-    mean = smooth[..., :2] / np.maximum(smooth[..., 2:], 1e-3)
-    filled = fill(
-        torch.from_numpy(np.ascontiguousarray(mean.transpose(2, 0, 1)))[None],
-        torch.from_numpy((smooth[..., 2] > 0.5).astype(np.float32))[None, None],
-    )[0]
-    return np.asarray(way + filled.numpy().transpose(1, 2, 0), np.float32)
-
-
-def assemble(
-    invented: Array, hole: Array, fetched: Sequence[tuple[Callable[[], Array], Array]]
-) -> tuple[Array, Array]:
-    """The background in the hole: from the sources in turn, from ``invented`` where none shows it.
-
-    Args:
-        invented: (H, W, 3), scene-linear.
-        hole: (H, W), 0 to 1, what is to be replaced.
-        fetched: per source a function that gives its pixels (H, W, 3), and how far it shows the background (H, W).
+        here, carried: (h, w, 3), log-encoded frame, and source as seen from it.
+        known: (h, w), 0 to 1, where both show the background.
 
     Returns:
-        The background (H, W, 3), and how far it was invented (H, W).
+        (h / 8, w / 8, 3), log-encoded difference.
     """
-    left = np.ones(hole.shape, np.float32)
-    total = np.zeros_like(invented)
-    for pixels, shows in fetched:
-        taken = left * shows
-        if float((taken * hole).max(initial=0)) < 1e-3:
+    size = (max(1, here.shape[0] // _TONE_STEP), max(1, here.shape[1] // _TONE_STEP))
+    difference = np.clip(here - carried, -_TONE_MOST, _TONE_MOST) * known[..., None]
+    smooth = cv2.GaussianBlur(shrunk(np.dstack([difference, known]), size), (0, 0), 1.0)
+    return continued(smooth[..., :3] / (smooth[..., 3:] + 1e-3), np.minimum(2 * smooth[..., 3], 1))
+
+
+def continued(picture: Array, known: Array) -> Array:
+    """``picture`` (h, w, C) where it is ``known`` (h, w), smoothly continued where it is not."""
+    planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+    filled = fill(planes[None], torch.from_numpy(known)[None, None])[0]
+    return np.asarray(filled.numpy().transpose(1, 2, 0), np.float32)
+
+
+def assemble(hole: Array, fetched: Sequence[Fetched]) -> tuple[Array, Array]:
+    """The background in the hole: the mean of what the sources show.
+
+    Args:
+        hole: (H, W), 0 to 1, what is to be replaced.
+        fetched: what each source shows; pixels that are not needed are not asked for.
+
+    Returns:
+        The background (H, W, 3), 0 where no source shows it, and how far one does (H, W).
+    """
+    total: Array = np.zeros((*hole.shape, 3), np.float32)
+    weights: Array = np.zeros(hole.shape, np.float32)
+    shown: Array = np.zeros(hole.shape, np.float32)
+    for pixels, shows, weight in fetched:
+        if float((shows * hole).max(initial=0)) < 1e-3:
             continue
-        total += taken[..., None] * pixels()
-        left -= taken
-    return total + left[..., None] * invented, left
+        weights += weight * shows
+        total += (weight * shows)[..., None] * pixels()
+        shown = np.maximum(shown, shows)
+    return np.asarray(total / np.maximum(weights, 1e-6)[..., None], np.float32), shown

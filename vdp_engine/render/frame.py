@@ -21,7 +21,7 @@ from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window, log_encode, to_half
 from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.bands import Material, View, bands
-from vdp_engine.render.clean import Background, Source, correct
+from vdp_engine.render.clean import Background, Fetched, Source, assemble, continued, resample, tone, within
 from vdp_engine.render.refine import refine
 from vdp_engine.render.resize import enlarged, shrunk
 from vdp_engine.render.split import residual
@@ -31,6 +31,7 @@ Array = NDArray[np.float32]
 Plane = NDArray[np.generic]
 
 _CORE = 0.98
+_CLEAR = 0.9
 
 
 @dataclass(frozen=True)
@@ -77,20 +78,21 @@ class FrameRenderer:
         """All channels of the frame at ``position``, scene-linear."""
         frame = self.read(position)
         with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
-            material = self._material(position, frame.on(self.canvas), net, pool)
+            material = self._material(position, frame.on(self.canvas), net)
             vectors = {} if self.motion is None else vector_channels(self.motion(position), self.canvas.shape)
             return self._file(frame, material, vectors, pool)
 
-    def _material(self, position: int, plate: Array, net: NetLayers, pool: ThreadPoolExecutor) -> Material:
+    def _material(self, position: int, plate: Array, net: NetLayers) -> Material:
         small = self._small(plate)
-        foreground = refine(net.mattes[1:].numpy(), small, encode(plate, pool))
+        foreground = refine(net.mattes[1:].numpy(), shrunk(plate, self.working), plate)
         hole = _hole(foreground)
+        views, behind = self._views(position, small, hole)
         return Material(
             plate=plate,
             foreground=foreground,
             hole=hole,
-            colours=self._completed(net, small, foreground),
-            views=self._views(position, small, hole),
+            colours=[behind, *self._completed(net, small, foreground)],
+            views=views,
             confidence=net.confidence.numpy(),
             straight=self.alpha == "straight",
         )
@@ -99,14 +101,13 @@ class FrameRenderer:
         return np.asarray(log_encode(np.maximum(shrunk(plate, self.working), np.float32(DARKEST))), np.float32)
 
     def _completed(self, net: NetLayers, small: Array, foreground: Array) -> list[Array]:
-        """Each layer's colour everywhere, log-encoded at working size.
+        """Each foreground layer's colour everywhere, log-encoded at working size.
 
         It is the RGB-Net's, with the plate's own detail carried on from where the layer is seen.
         """
         mattes = [shrunk(matte, self.working) for matte in foreground]
-        mattes.insert(0, 1 - np.sum(mattes, axis=0))
         completed = []
-        for colour, matte in zip(net.colours.numpy(), mattes, strict=True):
+        for colour, matte in zip(net.colours[1:].numpy(), mattes, strict=True):
             whole = (slice(0, self.working[0]), slice(0, self.working[1]))
             base = enlarged(np.ascontiguousarray(colour.transpose(1, 2, 0)), self.working, whole)
             detail = fill(
@@ -116,19 +117,33 @@ class FrameRenderer:
             completed.append(base + detail.numpy().transpose(1, 2, 0))
         return completed
 
-    def _views(self, position: int, small: Array, hole: Array) -> list[View]:
-        if not hole.any():
-            return []
+    def _views(self, position: int, small: Array, hole: Array) -> tuple[list[View], Array]:
+        """What other frames show of the hole; and the background at working size, log-encoded, continued from it."""
         background = shrunk((hole < 1e-3).astype(np.float32), self.working)
+        if not hole.any():
+            return [], small
         sources = self.background.sources(position, shrunk(hole, self.background.size))
-        return [self._view(source, small, background) for source in sources]
+        views, found = [], []
+        for source in sources:
+            view, seen = self._view(source, small, background, abs(source.position - position) ** -0.5)
+            views.append(view)
+            found.append(seen)
+        fetched, shown = assemble(1 - background, found)
+        picture = np.where((background > shown)[..., None], small, fetched)
+        return views, continued(picture, np.maximum(background, shown))
 
-    def _view(self, source: Source, small: Array, background: Array) -> View:
+    def _view(self, source: Source, small: Array, background: Array, weight: float) -> tuple[View, Fetched]:
+        """A view of full size, and what it shows at working size."""
         light = self.read(source.position).on(self.canvas)
-        way = correct(self.background.way(source, self.working), small, self._small(light), background)
         height, width = self.working
+        whole = (slice(0, height), slice(0, width))
+        way = self.background.way(source, self.working)
+        shows = enlarged(source.shows, self.working, whole) * within(way, self.working)
+        carried = resample(self._small(light), way)
+        change = tone(small, carried, (background * shows > _CLEAR).astype(np.float32))
         here = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
-        return View(light, way - here, source.shows)
+        seen = carried + enlarged(change, self.working, whole)
+        return View(light, way - here, source.shows, change, weight), (lambda: seen, shows, weight)
 
     def _file(
         self, frame: Frame, material: Material, vectors: Mapping[str, Array], pool: ThreadPoolExecutor
@@ -173,27 +188,17 @@ class FrameRenderer:
         return part * _float(written[f"{layer}.A"]) if self.alpha == "straight" else part
 
 
-def encode(plate: Array, pool: ThreadPoolExecutor) -> Array:
-    """``log_encode`` of a whole plate (H, W, 3), no darker than ``DARKEST``, in parts."""
-    encoded = np.empty_like(plate)
-
-    def fill_in(band: slice) -> None:
-        encoded[band] = log_encode(torch.from_numpy(plate[band]).clamp(min=DARKEST)).numpy()
-
-    list(pool.map(fill_in, bands(slice(0, plate.shape[0]), plate.shape[1])))
-    return encoded
-
-
 def _hole(foreground: Array) -> Array:
     """Where the plate shows more than its background, (H, W), 0 to 1.
 
-    A little wider than the mattes: their last percent of opacity still tints the plate.
+    Wider than the mattes: their last percent of opacity still tints the plate, and the ends of hairs that they miss
+    would stand around the hole. It fades out where the background surely shows.
     """
     covered = foreground.sum(0) if len(foreground) > 1 else foreground[0]
-    radius = max(1, round(covered.shape[0] / 240))
-    square = (2 * radius + 1, 2 * radius + 1)
-    hole = np.asarray(cv2.dilate(covered, np.ones(square, np.uint8)), np.float32)
-    return np.asarray(cv2.blur(np.minimum(hole * 4, 1), square), np.float32)
+    radius = max(1, round(covered.shape[0] / 120))
+    wide, fade = (np.ones((2 * reach + 1, 2 * reach + 1), np.uint8) for reach in (2 * radius, radius))
+    hole = np.asarray(cv2.dilate(covered, wide), np.float32)
+    return np.asarray(cv2.blur(np.minimum(hole * 4, 1), fade.shape), np.float32)
 
 
 def channel_names(layers: int, more: Iterable[str] = ()) -> list[str]:
