@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # The benchmarks measure the engine of this checkout, whether it is installed or not.
 sys.path.insert(0, str(CHECKOUT))
 CLIPS = Path(os.environ.get("VDP_TEST_CLIPS", CHECKOUT.parent / "shared" / "clips"))
+FIRST = 1001  # frame number of a plate's first frame
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Clip:
         """The object in every frame, bool (H, W)."""
         return [_gray(self.masks / f"{picture.stem}.png") > 127 for picture in self.pictures()]
 
+    def numbers(self) -> range:
+        """The frame numbers of its plate."""
+        return range(FIRST, FIRST + len(self.pictures()))
+
     def flows(self) -> list[np.ndarray]:
         """Optical flow from each frame to the next, float32 (H, W, 2): what instability is measured along."""
         estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -52,7 +60,7 @@ class Clip:
         """The clip as a scene-linear EXR sequence in ``scratch``, converted once; its pattern."""
         folder = scratch / "plates" / (self.name if upscale is None else f"{self.name}_{upscale}")
         count = len(self.pictures())
-        pattern = f"{folder / self.name}.1001-{1000 + count}#.exr"
+        pattern = f"{folder / self.name}.{FIRST}-{FIRST - 1 + count}#.exr"
         if len(list(folder.glob("*.exr"))) < count:
             tool = [sys.executable, str(CHECKOUT / "tests" / "tools" / "clip_to_exr.py")]
             size = [] if upscale is None else ["--upscale", str(upscale)]
@@ -98,21 +106,59 @@ class Run:
     peak_mib: float
 
 
-def run_engine(*arguments: str, log: Path) -> Run:
+@dataclass(frozen=True)
+class Engine:
+    """The engine that is measured: the folder that holds the package ``vdp_engine``, and a digest of its files."""
+
+    folder: Path
+    digest: str
+
+    @classmethod
+    def of_checkout(cls, scratch: Path) -> Engine:
+        """A copy of this checkout's engine in ``scratch``: edits made while a long benchmark runs do not reach it."""
+        sources = sorted(path for path in (CHECKOUT / "vdp_engine").rglob("*") if path.is_file())
+        sources = [path for path in sources if "__pycache__" not in path.parts]
+        total = hashlib.sha256()
+        for path in sources:
+            total.update(str(path.relative_to(CHECKOUT)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        digest = total.hexdigest()[:12]
+        folder = scratch / "engines" / digest
+        if not folder.exists():
+            copying = folder.with_name(f"{digest}.{os.getpid()}")
+            for path in sources:
+                target = copying / path.relative_to(CHECKOUT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            copying.rename(folder)
+        return cls(folder, digest)
+
+
+def run_engine(*arguments: str, log: Path, engine: Engine | None = None) -> Run:
     """Run ``vdp`` with these arguments as a child process; its output goes to ``log``.
+
+    Args:
+        engine: none: this checkout's. The child runs in the folder of a given one, so its paths must be absolute.
 
     Ends the benchmark where the command fails: a number from half a run is worth nothing.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    paths = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": paths}
+    # Python looks for packages in the current folder first, which may be the checkout.
+    folder = None if engine is None else engine.folder
+    packages = os.pathsep.join([str(folder or CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "vdp_engine", *arguments]
-    usage = log.with_suffix(".usage.json")
+    return run_child(command, log=log, folder=folder, environment={**os.environ, "PYTHONPATH": packages})
+
+
+def run_child(
+    command: Sequence[str], *, log: Path, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Run:
+    """Run and measure any command as ``run_engine`` does, in ``folder`` (none: here)."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    usage = log.with_suffix(".usage.json").absolute()
     began = time.monotonic()
     with log.open("w", encoding="utf-8") as stream:
         subprocess.run(
             [sys.executable, "-S", "-c", _LAUNCHER, str(usage), *command],
-            stdout=stream, stderr=subprocess.STDOUT, env=environment, check=True,
+            stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=folder, check=True,
         )  # fmt: skip
     seconds = time.monotonic() - began
     status, cpu_seconds, peak = json.loads(usage.read_text())

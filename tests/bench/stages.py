@@ -3,16 +3,17 @@
     python tests/bench/stages.py
     python tests/bench/stages.py --clips cows dog
 
-Per clip, on every frame: motion evidence alone, the α-Net alone after its evidence phase, the average of both as
-rendered, and the same after the joint phase. Recomposition error is the mean |log-encoded plate − Σ α L| of the nets at
-net size, completion the error of the background's colour where it was hidden on purpose by a shape like the foreground.
-Both compare the RGB-Nets with what they start from, colours carried on smoothly. The ground truth is read for the score
-only.
+Per clip, on every frame: motion evidence gathered along the flow, the same after the shot's consensus, the α-Net alone
+after its evidence phase, the average of both as rendered, and the same after the joint phase. Recomposition error is
+the mean |log-encoded plate − Σ α L| of the nets at net size, completion the error of the background's colour where it
+was hidden on purpose by a shape like the foreground. Both compare the RGB-Nets with what they start from, colours
+carried on smoothly. The ground truth is read for the score only.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import metrics
@@ -21,16 +22,16 @@ import torch
 from clips import CHECKOUT, Clip, layer_clips, machine, run_engine
 
 from vdp_engine.model import layers
+from vdp_engine.model.consensus import shot_evidence
 from vdp_engine.model.features import gradients
 from vdp_engine.model.fit import net_frames, one_cycle
-from vdp_engine.model.frames import NetFrames
+from vdp_engine.model.frames import NetFrames, without_border
 from vdp_engine.model.training import TrainingSet
-from vdp_engine.plate import log_encode
 from vdp_engine.render.refine import refine
 from vdp_engine.shot import Shot
 
-_COLUMNS = ("J evidence", "J α-Net", "J both", "J joint", "flicker both", "flicker joint", "rec. smooth", "rec. joint",
-            "compl. smooth", "compl. joint")  # fmt: skip
+_COLUMNS = ("J gathered", "J consensus", "J α-Net", "J both", "J joint", "flicker both", "flicker joint",
+            "rec. smooth", "rec. joint", "compl. smooth", "compl. joint")  # fmt: skip
 
 
 def optimise(objective: layers.LayersObjective, frames: NetFrames, phase: layers.Phase) -> None:
@@ -52,7 +53,7 @@ def jaccard(clip: Clip, shot: Shot, mattes: list[np.ndarray]) -> float:
     """Mean J over all frames of mattes (h, w) at net size, refined to plate size."""
     scores = []
     for frame, matte, truth in zip(shot.frames, mattes, clip.truth(), strict=True):
-        plate = log_encode(shot.plate.read(frame).on(shot.plate.canvas))
+        plate = shot.plate.read(frame).on(shot.plate.canvas)
         scores.append(metrics.iou(refine(matte[None], plate, plate)[0] > 0.5, truth))
     return float(np.mean(scores))
 
@@ -89,11 +90,13 @@ def measure(clip: Clip, scratch: Path) -> list[float]:
     shot = Shot.load(out)
     torch.manual_seed(shot.settings.seed)
     frames = net_frames(shot)
-    training = TrainingSet.of(frames)
+    known = shot_evidence(frames)
+    training = TrainingSet.of(frames, known)
     objective = layers.LayersObjective(training, shot.settings, gradients)
     every = range(frames.count)
 
-    evidence = [np.clip(frames.gathered_evidence(i).numpy() - layers.THRESHOLD + 0.5, 0, 1) for i in every]
+    gathered = [np.clip(without_border(frames.gathered_evidence(i)).numpy() + 0.05, 0, 1) for i in every]
+    evidence = [np.clip(moving + 0.5, 0, 1) for moving in known.moving]
     optimise(objective, frames, objective.phases[0])
     with torch.no_grad():
         net = [
@@ -102,13 +105,14 @@ def measure(clip: Clip, scratch: Path) -> list[float]:
         ]
 
     def rendered() -> list[np.ndarray]:
-        owner = objective.state["owner"]
-        return [1 - layers.apply_layers(objective.nets, owner, frames, i).mattes[0].numpy() for i in every]
+        kept = (objective.state[name] for name in ("evidence", "owner"))
+        apply = partial(layers.apply_layers, objective.nets, *kept, frames)
+        return [1 - apply(position).mattes[0].numpy() for position in every]
 
     both, smooth = rendered(), colour_errors(objective, training)
     optimise(objective, frames, objective.phases[1])
     joint, fitted = rendered(), colour_errors(objective, training)
-    scores = [jaccard(clip, shot, mattes) for mattes in (evidence, net, both, joint)]
+    scores = [jaccard(clip, shot, mattes) for mattes in (gathered, evidence, net, both, joint)]
     return [*scores, flicker(frames, both), flicker(frames, joint), smooth[0], fitted[0], smooth[1], fitted[1]]
 
 

@@ -8,6 +8,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 
@@ -44,11 +47,39 @@ def _boundary_by_neighbours(mask: np.ndarray) -> set[tuple[int, int]]:
 
 def _f_by_distances(mask: np.ndarray, truth: np.ndarray) -> float:
     """Boundary F from all pairwise distances."""
-    ours = np.array(sorted(_boundary_by_neighbours(mask)))
-    theirs = np.array(sorted(_boundary_by_neighbours(truth)))
-    near = np.hypot(*(ours[:, None] - theirs[None]).transpose(2, 0, 1)) <= np.ceil(0.008 * np.hypot(*mask.shape))
+    ours, theirs = sorted(_boundary_by_neighbours(mask)), sorted(_boundary_by_neighbours(truth))
+    if not ours or not theirs:
+        return float(ours == theirs)
+    apart = np.hypot(*(np.array(ours)[:, None] - np.array(theirs)[None]).transpose(2, 0, 1))
+    near = apart <= np.ceil(0.008 * np.hypot(*mask.shape))
     precision, recall = near.any(1).mean(), near.any(0).mean()
-    return 2 * precision * recall / (precision + recall)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _j_by_sets(mask: np.ndarray, truth: np.ndarray) -> float:
+    ours, theirs = (set(zip(*np.nonzero(one), strict=True)) for one in (mask, truth))
+    return len(ours & theirs) / len(ours | theirs) if ours | theirs else 1.0
+
+
+@st.composite
+def _pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks of one shape: noise, boxes or nothing; the long shapes have tolerances up to 4 pixels."""
+    shape = draw(st.sampled_from([(1, 1), (1, 9), (7, 5), (12, 17), (5, 200), (3, 420)]))
+
+    def box() -> np.ndarray:
+        y, x = (sorted(draw(st.lists(st.integers(0, side), min_size=2, max_size=2))) for side in shape)
+        mask = np.zeros(shape, bool)
+        mask[slice(*y), slice(*x)] = True
+        return mask
+
+    return tuple(box() if draw(st.booleans()) else draw(arrays(bool, shape)) for _ in range(2))  # type: ignore[return-value]
+
+
+@settings(max_examples=150, deadline=None)
+@given(_pairs())
+def test_j_and_f_equal_their_definitions(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    assert metrics.iou(*pair) == pytest.approx(_j_by_sets(*pair), abs=1e-12)
+    assert metrics.boundary_f(*pair) == pytest.approx(_f_by_distances(*pair), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(6))
