@@ -134,10 +134,14 @@ def test_sound_layers_pass_and_are_reported(make_shot: Callable[..., Shot], alph
     assert told["coverage"]["fg1.A"] == pytest.approx(
         {"mean": np.mean(areas), "min": min(areas), "max": max(areas)}, rel=1e-3
     )
-    assert told["confidence"] == pytest.approx(0.75)
+    # c is 0.75 everywhere, and what is missed is looked for 2 pixels around the disk, which has a radius of 9.
+    assert told["confidence"] == pytest.approx(0.75 / (1 + 0.25 * ((11 / 9) ** 2 - 1)), rel=0.05)
+    assert told["confidence"] == pytest.approx(np.mean([one["confidence"] for one in told["per_frame"]]))
     assert told["motion"]["flow_confidence"] == pytest.approx(0.9, abs=2e-3)
     assert told["motion"]["agreement"] > 0.9
     assert told["stability"]["flicker"] < 0.002, "the disk moves with its flow"
+    assert told["stability"]["unsteadiness"] == pytest.approx(told["stability"]["flicker"] / np.mean(areas), rel=1e-3)
+    assert told["border"] == told["motion"]["left_over"] == 0
     assert told["settings"]["digests"]["render"] == shot.settings.digest("render")
     assert [one["frame"] for one in told["per_frame"]] == list(FRAMES)
     assert told["per_frame"][0]["flicker"] is None
@@ -243,6 +247,39 @@ def test_lossy_layers_warn_instead_of_failing(make_shot: Callable[..., Shot]) ->
     report = _check(shot, reporter)
     assert report.worst.layers.rebuild.worst > 2, "DWAA does change these pixels"
     assert report.passed and reporter.codes == ["check.lossy"]
+
+
+def test_the_overlap_to_expect_follows_the_confidence_and_the_matte(make_shot: Callable[..., Shot]) -> None:
+    def spoil(frame: int, channels: Channels) -> None:
+        inside = channels["fg1.A"] > 0.5
+        channels["confidence.A"] = np.where(inside, 0.5, 1.0)
+        if frame == 1002:
+            channels["fg1.A"], channels["bg.A"] = np.zeros_like(channels["A"]), np.ones_like(channels["A"])
+        if frame == 1003:
+            channels["confidence.A"] = np.where(inside, 1.0, 0.5)
+
+    told = _check(make_shot(spoil)).as_dict()
+    first, empty, last = (one["confidence"] for one in told["per_frame"])
+    assert first == pytest.approx(0.5, abs=0.03), "half of the disk is right, nothing is missed"
+    assert empty == 0 and told["per_frame"][1]["border"] is None
+    assert last == pytest.approx(1 / (1 + 0.5 * ((11 / 9) ** 2 - 1)), abs=0.03), "half of its surroundings are missed"
+    assert told["confidence"] == pytest.approx((first + empty + last) / 3)
+    (line,) = (line for line in report_lines(told) if line.startswith("overlap"))
+    assert "1 frames without foreground count 0" in line and "frame 1002" in line
+
+
+def test_a_matte_on_the_border_is_told_unless_it_was_asked_for(make_shot: Callable[..., Shot]) -> None:
+    def spoil(frame: int, channels: Channels) -> None:
+        channels["fg1.A"] = np.tile((np.arange(WIDTH) < 20).astype(np.float32), (HEIGHT, 1))
+        channels["bg.A"] = 1 - channels["fg1.A"]
+
+    shot = make_shot(spoil)
+    report = _check(shot)
+    # At half size 10 × 20 pixels, three sides of which lie on the border: 38 of an outline of 56.
+    assert report.as_dict()["border"] == pytest.approx(38 / 56)
+    assert "layers.border" in [sign.code for sign in report.warnings]
+    hinted = replace(shot, settings=shot.settings.model_copy(update={"hints": ("rough.####.exr",)}))
+    assert "layers.border" not in [sign.code for sign in Report.of(hinted, report.stamp, report.frames).warnings]
 
 
 def test_holes_and_clamped_values_are_reported(make_shot: Callable[..., Shot], tmp_path: Path) -> None:

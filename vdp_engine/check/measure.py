@@ -17,6 +17,7 @@ from vdp_engine.settings import Settings
 
 _MOVING = 0.5  # evidence or opacity above which a pixel counts as moving by itself or as covered
 _NOISE = (3.0, 0.1)  # evidence sees nothing below 3 max(sigma, 0.1 px) of motion against the camera
+_NEAR = 0.05  # of the picture's height: how far around a matte doubt and the halo of its motion belong to it
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Layers:
         coverage: mean of each matte by channel name, 0 to 1.
         softness: Σ α(1 − α) / Σ α of each matte: 0 for one of zeros and ones, 0.5 for an even grey.
         residual: mean |residual| over mean |plate|: what the layers alone miss.
-        confidence: mean confidence, 0 to 1.
+        overlap: what the confidence lets expect of the foreground's overlap with the truth, 0 to 1; 0 without any
+            foreground, see ``expected_overlap``.
+        border: share of the foreground's outline that lies on the picture's border; None without any foreground.
     """
 
     rebuild: Rebuild
@@ -41,7 +44,8 @@ class Layers:
     coverage: Mapping[str, float]
     softness: Mapping[str, float]
     residual: float
-    confidence: float
+    overlap: float
+    border: float | None
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class Motion:
         moving: share of the frame that moves by itself.
         strength: own motion over the noise of the camera's, 1 where the evidence begins to see it.
         confidence: mean forward-backward agreement of the flow between neighbouring frames, 0 to 1.
-        agreement: area where evidence and foreground mattes are both on, over the area where either is.
-        uncovered: share of the frame that moves by itself outside all foreground mattes.
+        agreement: area where evidence and foreground mattes are both on, over the area where either is, without the
+            evidence near the mattes: flow carries the motion of an object beyond its edge.
+        uncovered: share of the frame that moves by itself outside all foreground mattes and not near them.
         flicker: mean |α_t − α_{t−1} carried along the flow| over all mattes, weighted by the flow's confidence;
             None where there is no previous frame.
     """
@@ -94,20 +99,24 @@ def measure_layers(
     straight = settings.alpha == "straight"
     truth, clamped = expected(plate.pixels, settings.bit_depth)
     planes = {name: np.empty(window.shape, np.float32) for name in file.names if is_matte(name)}
-    total, missed, light, trust = Rebuild(), 0.0, 0.0, 0.0
+    confidence = np.empty(window.shape, np.float32)
+    total, missed, light = Rebuild(), 0.0, 0.0
     for rows, channels in file.bands():
         try:
             part = measure_rebuild(
                 settings.task, channels, truth[rows], straight=straight, left=file.x, top=file.y + rows.start
             )  # fmt: skip
             missed += float(np.abs(colour(channels, "residual")).sum(dtype=np.float64))
-            trust += float(channels["confidence.A"].sum(dtype=np.float64))
+            confidence[rows] = channels["confidence.A"]
         except KeyError as missing:
             raise file.damaged(f"there is no channel {missing}") from None
         light += float(np.abs(truth[rows]).sum(dtype=np.float64))
         total = total.joined(part)
         for name, plane in planes.items():
             plane[rows] = channels[name]
+    mattes = {name: _at_motion_size(plane, window, canvas, size) for name, plane in planes.items()}
+    inside = _foreground(mattes, size) > 0.5
+    picture = _at_motion_size(np.ones(window.shape, np.float32), window, canvas, size) > 0.5
     numbers = Layers(
         rebuild=total,
         lossy=file.lossy,
@@ -116,9 +125,43 @@ def measure_layers(
         coverage={name: float(plane.mean(dtype=np.float64)) for name, plane in planes.items()},
         softness={name: _softness(plane) for name, plane in planes.items()},
         residual=missed / max(light, 1e-12),
-        confidence=trust / (file.width * file.height),
+        overlap=expected_overlap(inside, _at_motion_size(confidence, window, canvas, size), picture),
+        border=border_share(inside, picture),
     )
-    return numbers, {name: _at_motion_size(plane, window, canvas, size) for name, plane in planes.items()}
+    return numbers, mattes
+
+
+def expected_overlap(inside: np.ndarray, confidence: np.ndarray, picture: np.ndarray) -> float:
+    """What to expect of J, the area that a matte shares with the truth over the area of both, 0 to 1.
+
+    The matte M shares Σ_M c with the truth, and misses Σ (1 − c) over what lies outside of it, but near. Far from it
+    the few percent of doubt that every pixel keeps would add up to more than the object.
+
+    Args:
+        inside: bool (h, w), M. Where it is empty the answer is 0: nothing overlaps with nothing, and the confidence
+            does not tell an object that left from one that was lost.
+        confidence: (h, w), c, the chance that a pixel is on the right side of the matte.
+        picture: bool (h, w), where there is a picture at all.
+    """
+    matte = inside & picture
+    if not matte.any():
+        return 0.0
+    around = _reached(matte) & picture & ~matte
+    shared = float(confidence[matte].sum(dtype=np.float64))
+    missed = float((1 - confidence[around]).sum(dtype=np.float64))
+    return shared / (int(np.count_nonzero(matte)) + missed)
+
+
+def border_share(inside: np.ndarray, picture: np.ndarray) -> float | None:
+    """Share of a matte's outline that lies on the picture's border; None for an empty matte. Bool (h, w), both."""
+    matte = inside & picture
+    # Of four neighbours, not eight: a slanting outline counts no more pixels than it crosses.
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    rim, edge = (
+        mask & (cv2.erode(mask.astype(np.uint8), cross, borderType=cv2.BORDER_CONSTANT, borderValue=0) == 0)
+        for mask in (matte, picture)
+    )
+    return int(np.count_nonzero(rim & edge)) / int(np.count_nonzero(rim)) if rim.any() else None
 
 
 def measure_motion(motion: MotionFrame, mattes: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray]) -> Motion:
@@ -128,20 +171,33 @@ def measure_motion(motion: MotionFrame, mattes: Mapping[str, np.ndarray], before
     """
     covered = motion.coverage.numpy() > 0.5
     moving = (motion.evidence.numpy() > _MOVING) & covered
-    foreground = sum((matte for name, matte in mattes.items() if is_foreground(name)), np.zeros(moving.shape))
-    either = (foreground > _MOVING) | moving
+    foreground = _foreground(mattes, moving.shape)
+    inside = foreground > _MOVING
     near = [index for index, gap in enumerate(motion.gaps) if abs(gap) == 1 and motion.present[index]]
     area = max(int(np.count_nonzero(covered)), 1)
-    # Two pixels of slack: a matte that ends just inside its evidence leaves nothing uncovered.
-    grown = cv2.dilate(np.asarray(foreground, np.float32), np.ones((5, 5), np.uint8))
+    uncovered = int(np.count_nonzero(moving & ~_reached(foreground > 0.2)))
+    either = int(np.count_nonzero(inside | (moving & ~_reached(inside))))
     return Motion(
         moving=int(np.count_nonzero(moving)) / area,
         strength=max((_strength(motion, index) for index in near), default=0.0),
         confidence=_mean_confidence(motion, near, covered),
-        agreement=int(np.count_nonzero((foreground > _MOVING) & moving)) / max(int(np.count_nonzero(either)), 1),
-        uncovered=int(np.count_nonzero(moving & (grown < 0.2))) / area,
+        agreement=int(np.count_nonzero(inside & moving)) / max(either, 1),
+        uncovered=uncovered / area,
         flicker=_flicker(motion, mattes, before),
     )
+
+
+def _foreground(mattes: Mapping[str, np.ndarray], size: tuple[int, ...]) -> np.ndarray:
+    """The sum of all foreground mattes, float32 (h, w) of ``size``."""
+    return sum((matte for name, matte in mattes.items() if is_foreground(name)), np.zeros(size, np.float32))
+
+
+def _reached(mask: np.ndarray) -> np.ndarray:
+    """A bool mask (h, w) and what lies near it; nothing where it is empty."""
+    if not mask.any():
+        return mask
+    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(away <= _NEAR * mask.shape[0])
 
 
 def _mean_confidence(motion: MotionFrame, entries: Sequence[int], covered: np.ndarray) -> float:

@@ -9,10 +9,13 @@ Its keys, all numbers in the units of ``measure.Layers`` and ``measure.Motion``:
     passed        whether the rebuild rule holds on every frame it can hold on
     rebuild       tolerance, worst (half ulps), frame, channel, x, y of the worst, broken_frames
     coverage      per matte: mean, min, max over frames of its mean
-    motion        moving, strength (median), flow_confidence (mean), agreement (mean)
-    stability     flicker: mean change of the mattes along the motion
+    motion        moving, strength (median), flow_confidence (mean), agreement (mean), left_over: what moves away from
+                  all mattes for their area
+    stability     flicker: mean change of the mattes along the motion; unsteadiness: the same for their area
+    border        share of the foreground's outline on the picture's border
     residual      mean over frames: what the layers miss before the residual is added
-    confidence    mean over frames
+    confidence    mean over frames of the expected overlap (J) of the foreground with the truth, where one without any
+                  foreground counts 0
     holes         pixels of the plate that are NaN or infinite, over all frames
     clamped       values of the plate beyond what half can hold, over all frames
     warnings      [{code, message, frame?}]
@@ -31,7 +34,7 @@ import numpy as np
 
 from vdp_engine import __version__
 from vdp_engine.check.rebuild import TOLERANCE
-from vdp_engine.check.signs import FrameNumbers, Sign, find_signs
+from vdp_engine.check.signs import FrameNumbers, Sign, border, find_signs, flicker, left_over, unsteadiness
 from vdp_engine.settings import STAGES
 from vdp_engine.shot import Shot
 
@@ -55,7 +58,7 @@ class Report:
     @classmethod
     def of(cls, shot: Shot, stamp: str, frames: tuple[FrameNumbers, ...]) -> Report:
         """The report on the numbers of every frame of ``shot``."""
-        return cls(shot, stamp, frames, tuple(find_signs(frames)))
+        return cls(shot, stamp, frames, tuple(find_signs(frames, bool(shot.settings.hints))))
 
     @property
     def passed(self) -> bool:
@@ -97,21 +100,17 @@ class Report:
                 "strength": float(np.median([one.motion.strength for one in self.frames])),
                 "flow_confidence": self._mean(lambda one: one.motion.confidence),
                 "agreement": self._mean(lambda one: one.motion.agreement),
+                "left_over": left_over(self.frames),
             },
-            "stability": {"flicker": self.flicker},
+            "stability": {"flicker": flicker(self.frames), "unsteadiness": unsteadiness(self.frames)},
+            "border": border(self.frames),
             "residual": self._mean(lambda one: one.layers.residual),
-            "confidence": self._mean(lambda one: one.layers.confidence),
+            "confidence": self._mean(lambda one: one.layers.overlap),
             "holes": sum(one.layers.holes for one in self.frames),
             "clamped": sum(one.layers.clamped for one in self.frames),
             "warnings": [_warning(one) for one in self.warnings],
             "per_frame": [_frame(one) for one in self.frames],
         }  # fmt: skip
-
-    @property
-    def flicker(self) -> float:
-        """Mean over the frames that have one before them; 0 for a single frame."""
-        known = [one.motion.flicker for one in self.frames if one.motion.flicker is not None]
-        return float(np.mean(known)) if known else 0.0
 
     def _mean(self, number: Callable[[FrameNumbers], float]) -> float:
         return float(np.mean([number(one) for one in self.frames]))
@@ -138,11 +137,23 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
             f"({100 * span['min']:.1f} to {100 * span['max']:.1f})"
             for name, span in report["coverage"].items()
         ),
+        _overlap(report),
         f"motion      {100 * motion['moving']:.1f}% moves by itself, flow confidence {motion['flow_confidence']:.2f}",
         f"stability   mattes change by {report['stability']['flicker']:.4f} a frame along the motion",
         f"residual    {100 * report['residual']:.2f}% of the plate's light",
         *(f"warning     {_where(one)}{one['message']} [{one['code']}]" for one in report["warnings"]),
     ]
+
+
+def _overlap(report: Mapping[str, Any]) -> str:
+    frames = report["per_frame"]
+    worst, best = (choose(frames, key=lambda one: one["confidence"]) for choose in (min, max))
+    empty = sum(one["confidence"] == 0 for one in frames)
+    told = (
+        f"overlap     {report['confidence']:.2f} of foreground and truth is to be expected, by the confidence "
+        f"({worst['confidence']:.2f} in frame {worst['frame']} to {best['confidence']:.2f} in {best['frame']})"
+    )
+    return f"{told}; {empty} frames without foreground count 0" if empty else told
 
 
 def _frame(one: FrameNumbers) -> dict[str, Any]:
@@ -153,7 +164,8 @@ def _frame(one: FrameNumbers) -> dict[str, Any]:
         "coverage": dict(one.layers.coverage),
         "softness": dict(one.layers.softness),
         "residual": one.layers.residual,
-        "confidence": one.layers.confidence,
+        "confidence": one.layers.overlap,
+        "border": one.layers.border,
         "holes": one.layers.holes,
         "clamped": one.layers.clamped,
         "moving": one.motion.moving,
