@@ -25,12 +25,12 @@ from vdp_engine.settings import Machine
 from vdp_engine.shot import Shot
 
 # Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels: the plate
-# and the four that its background is fetched from, one of them log-encoded, four mattes, and what readers and
+# and the six that its background is fetched from, one of them log-encoded, four mattes, and what readers and
 # allocators hold.
-_BYTES_A_PIXEL = 120
+_BYTES_A_PIXEL = 144
 _VECTORS_BYTES_A_PIXEL = 32
 _PLATE_BYTES_A_PIXEL = 12
-_PLATES_AT_WORK = 5
+_PLATES_AT_WORK = 7
 _MOST_PLATES = 12
 
 
