@@ -101,7 +101,7 @@ class Material:
         mattes = np.concatenate([1 - foreground.sum(0, keepdims=True), foreground])
         clean, invented = self._clean(rows)
         channels = _planes("", self.plate[rows])
-        channels["A"] = 1 - mattes[0]
+        channels["A"] = foreground.sum(0)  # not 1 - bg: the rounding of 1 - (1 - α) shows in the thinnest veils
         parts = self._parts(rows, mattes, clean)
         for index, name in enumerate(layer_names(len(mattes))):
             colour = parts[index]
