@@ -14,12 +14,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vdp_engine.errors import TryAgainError
+from vdp_engine.errors import TryAgainError, UsageError
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname()) or "host"
 _TEMPORARY = re.compile(r"^\..+\.([A-Za-z0-9]+)-(\d+)-[0-9a-f]{8}\.tmp(\.[A-Za-z0-9]+)?$")
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _ABANDONED_SECONDS = 24 * 3600.0
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+
+
+def require_stem(name: str) -> None:
+    """Refuse a name that files on some system cannot begin with.
+
+    Raises:
+        UsageError: it has a character that is not allowed, or would make hidden files.
+    """
+    if _FORBIDDEN.search(name) or name.startswith("."):
+        raise UsageError(f"{name!r} cannot be part of a file name", code="name", remedy="choose another --name")
 
 
 def disk_error(path: Path, error: OSError | str) -> TryAgainError:

@@ -18,7 +18,6 @@ from vdp_engine.plate.hints import Hint, open_hints
 from vdp_engine.settings import Settings
 
 _FORMAT = 1
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,7 @@ class Shot:
         colour.config()
         opened = _open(plate, frames, settings)
         chosen = name or default_name(opened.sequence.pattern)
-        if _FORBIDDEN.search(chosen) or chosen.startswith("."):
-            raise UsageError(f"{chosen!r} cannot be part of a file name", code="name", remedy="choose another --name")
+        files.require_stem(chosen)
         if out.resolve() == Path(opened.sequence.pattern).parent.resolve():
             raise UsageError(
                 "the results would lie among the plate's own files", code="out", path=out,

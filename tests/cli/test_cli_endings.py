@@ -195,7 +195,7 @@ def test_an_option_means_the_same_everywhere() -> None:
     seen: dict[str, str | None] = {}
     for command in vdp.commands.values():
         for one in command.params:
-            if isinstance(one, click.Option) and one.opts[0] not in ("--layer", "--colorspace", "--name"):
+            if isinstance(one, click.Option) and one.opts[0] not in ("--layer", "--colorspace"):
                 assert seen.setdefault(one.opts[0], one.help) == one.help
 
 

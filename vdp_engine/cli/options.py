@@ -126,6 +126,9 @@ frames_option = option(
     "--frames", metavar="RANGE",
     help="Frames to work on, such as 1001-1100, 1001-1100x2, 1,5,9-12 or -5-5. [default: all]",
 )  # fmt: skip
+name_option = option(
+    "--name", metavar="NAME", help="Stem of the result files. [default: that of PLATE or EDIT]"
+)  # fmt: skip
 progress_option = option(
     "--progress", type=click.Choice(["auto", "json", "plain", "openjd"]), default="auto",
     help="How progress is told: a bar on a terminal and plain lines elsewhere (auto), one JSON object a line on "

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vdp_engine import files
 from vdp_engine.cli.options import (
     Command,
     dry_run_option,
     frames_option,
     machine_from,
     machine_options,
+    name_option,
     option,
     progress_option,
     shot_argument,
 )
 from vdp_engine.cli.session import Session
-from vdp_engine.errors import UsageError
 
 if TYPE_CHECKING:
     from vdp_engine.progress import Dialect
 
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _EPILOG = """\b
 Examples:
   vdp propagate shot/ logo.exr --layer fg1 --frame 1010
@@ -49,7 +49,7 @@ and carry each over its own --frames.
 @machine_options
 @option("--layer", required=True, metavar="LAYER", help="Layer that it lies on: bg, fg1, fg2 or fg3.")
 @option("--frame", required=True, metavar="N", type=int, help="Frame that it was painted on.")
-@option("--name", metavar="NAME", help="Stem of the result files. [default: that of EDIT]")
+@name_option
 @option("--over", is_flag=True, help="Lay it over everything, also beyond the layer's matte: a hat, a sign, a wire.")
 @frames_option
 @progress_option
@@ -86,6 +86,5 @@ def propagate(
 
 def _stem(edit: Path, name: str | None) -> str:
     stem = name or re.sub(r"[._-]\d+$", "", edit.stem) or edit.stem
-    if _FORBIDDEN.search(stem) or stem.startswith("."):
-        raise UsageError(f"{stem!r} cannot be part of a file name", code="name", remedy="choose another --name")
+    files.require_stem(stem)
     return stem

@@ -14,6 +14,7 @@ from vdp_engine.cli.options import (
     fresh_option,
     machine_from,
     machine_options,
+    name_option,
     option,
     plate_argument,
     progress_option,
@@ -77,7 +78,6 @@ Another init into the same folder changes the settings: what they do not touch i
 _out_option = option(
     "--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the results; may be new."
 )
-_name_option = option("--name", metavar="NAME", help="Stem of the result files. [default: that of the plate]")
 
 
 @click.command(cls=Command, epilog=_RUN_EPILOG, help=f"Decompose a plate: all stages, here and now.\n\n{_PLATE_HELP}")
@@ -85,7 +85,7 @@ _name_option = option("--name", metavar="NAME", help="Stem of the result files. 
 @settings_options
 @machine_options
 @_out_option
-@_name_option
+@name_option
 @frames_option
 @progress_option
 @fresh_option
@@ -117,7 +117,7 @@ def run(
 @plate_argument
 @settings_options
 @_out_option
-@_name_option
+@name_option
 @frames_option
 @progress_option
 @fresh_option

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from vdp_engine.model.appearance import LAB_BINS
+from vdp_engine.settings import MOST_LAYERS
 
 _ON = 0.5
 _KEEP = 0.2  # of the largest track's score
@@ -23,7 +24,7 @@ _ALIKE = 0.8  # Bhattacharyya coefficient of colours above which two tracks look
 _TOGETHER = 2  # frames in which both may be seen all the same: one may come apart before the other joins
 _RIM = 3  # pixels at net size around a track that is left out
 
-MOST_FOREGROUNDS = 3
+MOST_FOREGROUNDS = MOST_LAYERS - 1
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,19 @@ def last_error(source: Any = oiio) -> str:
         return ""
 
 
+def stamps(path: Path, *names: str) -> tuple[str, ...] | None:
+    """Text attributes of a file of our own, "" for those it lacks; ``None`` where it is missing or damaged."""
+    if not path.exists():
+        return None
+    image = open_image(path)
+    if image is None:
+        last_error()  # clears it: a damaged file is simply made again
+        return None
+    spec = image.spec()
+    image.close()
+    return tuple(str(spec.get_string_attribute(name)) for name in names)
+
+
 def scan(path: Path, frame: int | None = None) -> tuple[Part, ...]:
     """All parts of a file, from its header alone.
 

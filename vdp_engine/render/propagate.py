@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import OpenImageIO as oiio
 from numpy.typing import NDArray
 
 from vdp_engine import __version__, files
@@ -21,7 +20,7 @@ from vdp_engine.motion import MotionFrame, shot_sizes
 from vdp_engine.motion.proxy import read_proxies
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import FrameHeader, cut, format_frames, place, write_layers
-from vdp_engine.plate.header import scan
+from vdp_engine.plate.header import scan, stamps
 from vdp_engine.plate.pixels import read_pixels
 from vdp_engine.progress import Reporter
 from vdp_engine.render.bands import bands
@@ -84,7 +83,9 @@ def propagate(
         TryAgainError: no room on the disk, or not enough memory.
     """
     asked = shot.frames if frames is None else tuple(frames)
-    todo = set(pending(shot, edit, asked))
+    _check(shot, edit, asked)
+    stamp = _stamp(shot, edit)
+    todo = set(_stale(shot, edit, asked, stamp))
     files.sweep(shot.out / "edits")
     if not todo:
         reporter.progress("propagate", 1.0, "the edit is up to date")
@@ -92,7 +93,6 @@ def propagate(
     height, width = shot.plate.canvas.shape
     require(_BYTES_A_PIXEL * height * width, f"carrying an edit over frames of {width}x{height}", machine)
     painted = read_edit(edit.path, shot.plate)
-    stamp = _stamp(shot, edit)
     done = len(asked) - len(todo)
     for position, shift in ways(shot, edit.layer, shot.frames.index(edit.frame), _positions(shot, todo)):
         frame = shot.frames[position]
@@ -112,8 +112,7 @@ def pending(shot: Shot, edit: Edit, frames: Sequence[int]) -> tuple[int, ...]:
         UsageError, ShotError: as ``propagate``.
     """
     _check(shot, edit, frames)
-    stamp = _stamp(shot, edit)
-    return tuple(frame for frame in frames if _made_from(edit.file(shot, frame)) != stamp)
+    return _stale(shot, edit, frames, _stamp(shot, edit))
 
 
 def ways(shot: Shot, layer: str, reference: int, wanted: Sequence[int]) -> Iterator[tuple[int, Array]]:
@@ -231,6 +230,10 @@ def _check(shot: Shot, edit: Edit, frames: Sequence[int]) -> None:
         )  # fmt: skip
 
 
+def _stale(shot: Shot, edit: Edit, frames: Sequence[int], stamp: str) -> tuple[int, ...]:
+    return tuple(frame for frame in frames if stamps(edit.file(shot, frame), _STAMP) != (stamp,))
+
+
 def _stamp(shot: Shot, edit: Edit) -> str:
     """Digest of all that a file follows from."""
     try:
@@ -241,18 +244,6 @@ def _stamp(shot: Shot, edit: Edit) -> str:
         ) from None  # fmt: skip
     made_by = (shot.settings.digest("render"), fit_digest(shot))
     return short_digest([_FORMAT, made_by, content, edit.layer, edit.frame, edit.over])
-
-
-def _made_from(path: Path) -> str | None:
-    if not path.exists():
-        return None
-    image = oiio.ImageInput.open(str(path))
-    if image is None:
-        oiio.geterror()  # clears it: a damaged file is simply made again
-        return None
-    stamp = str(image.spec().get_string_attribute(_STAMP))
-    image.close()
-    return stamp
 
 
 def _write(shot: Shot, edit: Edit, header: FrameHeader, result: Array, stamp: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-import OpenImageIO as oiio
 import torch
 from safetensors import safe_open
 
@@ -18,6 +17,7 @@ from vdp_engine.model import Decomposition, load_decomposition
 from vdp_engine.model.fit import fit_digest
 from vdp_engine.motion import MotionFrame, shot_sizes
 from vdp_engine.plate import Frame, FrameHeader, write_layers
+from vdp_engine.plate.header import stamps
 from vdp_engine.progress import Reporter
 from vdp_engine.render.clean import Background
 from vdp_engine.render.frame import FrameRenderer, Rendered, channel_names
@@ -94,20 +94,8 @@ def pending(shot: Shot, frames: Sequence[int]) -> tuple[int, ...]:
         ShotError: a frame of the shot has not been prepared.
     """
     wanted = (shot.settings.digest("render"), fit_digest(shot))
-    return tuple(frame for frame in frames if _made_from(shot, frame) != wanted)
-
-
-def _made_from(shot: Shot, frame: int) -> tuple[str, str] | None:
-    path = shot.layer_file(frame)
-    if not path.exists():
-        return None
-    image = oiio.ImageInput.open(str(path))
-    if image is None:
-        oiio.geterror()  # clears it: a damaged file is simply rendered again
-        return None
-    spec = image.spec()
-    image.close()
-    return spec.get_string_attribute(SETTINGS_ATTRIBUTE), spec.get_string_attribute(MODEL_ATTRIBUTE)
+    made_from = (SETTINGS_ATTRIBUTE, MODEL_ATTRIBUTE)
+    return tuple(frame for frame in frames if stamps(shot.layer_file(frame), *made_from) != wanted)
 
 
 def require_memory(shot: Shot, machine: Machine, layers: int) -> int:
