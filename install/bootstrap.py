@@ -4,6 +4,7 @@
     --wheels DIR [ARGS]         install from the wheels in DIR, without network; without ARGS only set up
     --fetch-wheels DIR          download into DIR all wheels that --wheels DIR needs on this kind of machine
     --run-tests [ARGS]          set up the test tools too, then run the checks (install/test)
+    nuke --install              put the node into Nuke, which needs no environment (install/nuke.py)
 
 The environment lies in ``.venv`` of the checkout, or where ``VDP_ENV`` says. Its folder ``vdp-setup`` holds what
 this file knows about it: ``engine.toml`` and ``test.toml`` are copies of the pyproject.toml whose packages are
@@ -353,6 +354,8 @@ def main(arguments: list[str]) -> int:
     """The exit code, where the process does not become another one."""
     for name in HOST_VARIABLES:
         os.environ.pop(name, None)
+    if arguments[:1] == ["nuke"]:
+        become([sys.executable, "-I", str(ROOT / "install" / "nuke.py"), *arguments[1:]])
     signal.signal(signal.SIGTERM, stop)
     try:
         if sys.version_info < OLDEST_PYTHON:
