@@ -77,9 +77,11 @@ class Run:
                 return self._final
             stop = self._stop_asked()
             if known.state == "queued":
-                return outcome.queued(
-                    known, stop, owner_is_there=self._is_alive(), waits_for=self._waits_for()
-                )  # fmt: skip
+                owner_is_there = self._is_alive()
+                if not owner_is_there:
+                    known = self._refresh()  # it may have started the engine just before it went
+            if known.state == "queued":
+                return outcome.queued(known, stop, owner_is_there=owner_is_there, waits_for=self._waits_for())
             goes_on = self._is_alive()  # before the last look into the files, so that nothing is missed
             story = self._reader.update(last=not goes_on)
             if goes_on and (self._is_here() or (story.result is None and story.error is None)):
@@ -267,13 +269,15 @@ def start(request: Request, listener: Listener | None = None) -> Run:
         token=uuid.uuid4().hex, state="queued", request=request, digest=request.digest(), command=command,
         host=socket.gethostname(), pid=me.pid, identity=me.identity, device=request.device, started=time.time(),
     )  # fmt: skip
-    try:
-        place.folder.mkdir(parents=True, exist_ok=True)
-        _claim(place, queued)
-    except OSError as error:
-        raise HostError(f"The output folder {request.out} cannot be written: {error.strerror or error}") from None
-    run = Run(place, queued)
-    _queue.add(run, listener)
+    # The watcher may still look after the run before in this folder: it must not start this one, and keep its error.
+    with _queue.held():
+        try:
+            place.folder.mkdir(parents=True, exist_ok=True)
+            _claim(place, queued)
+        except OSError as error:
+            raise HostError(f"The output folder {request.out} cannot be written: {error.strerror or error}") from None
+        run = Run(place, queued)
+        _queue.add(run, listener)
     return run
 
 

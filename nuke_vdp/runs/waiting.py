@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import AbstractContextManager
 from typing import Callable, Protocol
 
 from nuke_vdp.errors import HostError
@@ -64,6 +65,10 @@ class Queue:
         self._watched: list[_Watched] = []
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
+
+    def held(self) -> AbstractContextManager[object]:
+        """While the block runs, no other thread gives a run its turn."""
+        return self._lock
 
     def add(self, run: Watchable, listener: Listener | None = None) -> None:
         """Start a new run now, or when its device is free.
