@@ -33,6 +33,37 @@ def require_stem(name: str) -> None:
         raise UsageError(f"{name!r} cannot be part of a file name", code="name", remedy="choose another --name")
 
 
+def require_drive(folder: Path, what: str) -> None:
+    """Tell a drive that this machine does not have at the moment from a file that is not there.
+
+    Args:
+        folder: the folder of files that were there when the shot was set up.
+        what: names them in the message, for example ``"the plate"``.
+
+    Raises:
+        TryAgainError: ``drive``, there is no such folder.
+    """
+    if not folder.is_dir():
+        raise TryAgainError(
+            f"the folder of {what} is not there: {folder}", code="drive", path=folder,
+            remedy="mount its drive on this machine, or put the folder back, then run the same command again",
+        )  # fmt: skip
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder (or one to be made) that takes no files, before hours of work for it.
+
+    Raises:
+        TryAgainError: ``read_only``, its drive is mounted read-only, or it belongs to somebody else.
+    """
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if there.is_dir() and not os.access(there, os.W_OK):
+        raise TryAgainError(
+            f"{there} is read-only on this machine", code="read_only", path=there,
+            remedy="have it made writable for the user of this process, then run the same command again",
+        )  # fmt: skip
+
+
 def disk_error(path: Path, error: OSError | str) -> TryAgainError:
     """The error for a file that could not be written, whatever the reason the system gave."""
     reason = error if isinstance(error, str) else (error.strerror or str(error))
@@ -72,10 +103,19 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all.
 
     Also for libraries that write files by themselves, where these go through temporary files of other names, which
-    ``sweep`` would not know.
+    ``sweep`` would not know. A file that holds these very bytes is left alone, so that its time tells of a change.
     """
+    if _holds(path, data):
+        return
     with atomic(path) as temporary:
         temporary.write_bytes(data)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == len(data):
+            return path.read_bytes() == data
+    return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,15 +6,18 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vdp_engine.errors import TryAgainError, UsageError
 from vdp_engine.settings import Machine
 
 if TYPE_CHECKING:
     import torch
+
+Result = TypeVar("Result")
 
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -57,6 +60,25 @@ def apply(machine: Machine) -> None:
     oiio.attribute("threads", count)
     # OpenEXR's own pool works beside the calling thread; -1 means no pool.
     oiio.attribute("exr_threads", count if count > 1 else -1)
+
+
+class _Here(Executor):
+    """Does what is submitted at once, in the thread that submits it."""
+
+    def submit(self, work: Callable[..., Result], /, *args: Any, **rest: Any) -> Future[Result]:
+        future: Future[Result] = Future()
+        try:
+            future.set_result(work(*args, **rest))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def workers(count: int, name: str, machine: Machine) -> Executor:
+    """``count`` threads beside the caller's; none where one thread is all that was asked for: a farm that packs tasks
+    by their cores would find two at work.
+    """
+    return _Here() if threads(machine) == 1 else ThreadPoolExecutor(count, name)
 
 
 def torch_device(machine: Machine) -> torch.device:

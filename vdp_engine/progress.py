@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import threading
 import time
@@ -28,6 +29,14 @@ Dialect = Literal["auto", "terminal", "json", "plain", "openjd"]
 _SPANS = {"prep": (0.0, 0.35), "fit": (0.35, 0.6), "render": (0.6, 0.97), "check": (0.97, 1.0)}
 _BEAT_SECONDS = 1.0
 _QUIET_SECONDS = 25.0  # twice this, the worst case of the plain dialect, is still under a minute
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def one_line(text: str) -> str:
+    """Text that a log can show: what moves a cursor or begins a new line, as a plate's name may, becomes a space."""
+    return _CONTROL.sub(" ", text)
 
 
 class Reporter:
@@ -142,7 +151,7 @@ class Reporter:
         with contextlib.suppress(OSError):
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             with self._log_path.open("a", encoding="utf-8") as log:
-                log.write(f"{stamp} {kind}{where} {text}\n")
+                log.write(f"{stamp} {kind}{where} {one_line(text)}\n")
 
     # What a dialect fills in
 
@@ -291,5 +300,5 @@ def make_reporter(dialect: Dialect, *, whole_run: bool = False) -> Reporter:
 
 def _print(line: str, stream: IO[str]) -> None:
     # One write a line: two threads (or the heartbeat) must not interleave within it.
-    stream.write(" ".join(line.splitlines()) + "\n")
+    stream.write(one_line(line) + "\n")
     stream.flush()

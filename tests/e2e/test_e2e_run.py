@@ -73,14 +73,6 @@ def test_a_second_run_changes_nothing(finished: Path, plate: str) -> None:
     assert "rebuild     passed" in done.stdout
 
 
-def test_check_by_itself_always_checks(quick: Path, tmp_path: Path) -> None:
-    out = command.copy(quick, tmp_path / "out")
-    before = command.snapshot(out)
-    assert command.vdp("check", out).returncode == 0
-    after = command.snapshot(out)
-    assert {name for name in after if after[name] != before[name]} == {"demo.report.json", "demo.sheet.png"}
-
-
 ODD_NAME, ODD_FRAMES = "naïve plate", (1001, 1003, 1005, 1007)
 VECTORS = {"forward.u", "forward.v", "backward.u", "backward.v"}
 

@@ -19,7 +19,11 @@ _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
 # What torch's CPU allocator (Linux, Windows) and OpenCV say; neither has an exception of its own for it.
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Insufficient memory", "CUDA out of memory")
+# The last three come with a limit on the address space: from the loader of libraries, Python's threads, and C++.
+_OUT_OF_MEMORY = (
+    "can't allocate memory", "not enough memory", "Insufficient memory", "CUDA out of memory",
+    "failed to map segment from shared object", "can't start new thread", "std::bad_alloc",
+)  # fmt: skip
 _DEVICE_BUSY = "busy or unavailable"
 
 
@@ -116,6 +120,7 @@ def _memory(text: str) -> TryAgainError:
     first = text.strip().splitlines()[0] if text.strip() else ""
     return TryAgainError(
         "memory ran out" + (f": {first}" if first else ""), code="memory",
-        remedy="close other programs, lower --max-memory so that less is held at once, or use --quality draft; "
+        remedy="close other programs, raise the limit of the process (ulimit -v) if it has one, lower --max-memory so "
+        "that less is held at once, or use --quality draft; "
         "finished work is kept",
     )  # fmt: skip

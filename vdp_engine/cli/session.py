@@ -58,6 +58,9 @@ class Session:
         self._reporter = make_reporter(dialect, whole_run=whole_run)
         with self._reporter.open():
             this_machine.apply(machine)
+            if machine.device.startswith("cuda"):
+                # Before hours of work that needs no device, not after them; and in every stage alike.
+                this_machine.torch_device(machine)
             yield self._reporter
 
     def begin(self, shot: Shot) -> None:
@@ -86,11 +89,13 @@ class Session:
 
     def tell(self, lines: Iterable[str]) -> None:
         """Results for a person, on stdout; where stdout belongs to a program, as notes of its dialect."""
+        from vdp_engine.progress import one_line
+
         for line in lines:
             if self.dialect in MACHINE_DIALECTS:
                 self.reporter.note(line)
             else:
-                click.echo(line)
+                click.echo(one_line(line))
 
 
 def _asked_dialect(args: list[str]) -> Dialect:

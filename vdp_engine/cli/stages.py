@@ -99,13 +99,13 @@ def run(
     with session.working(machine, progress, whole_run=True) as reporter:
         from vdp_engine import stages
 
-        shot = _new_shot(session, plate, out, name, frames, settings)
+        shot = new_shot(session, plate, out, name, frames, settings)
         if dry_run:
             if not fresh:
                 shot.refuse_other()
             session.tell(stages.plan(shot, fresh=fresh))
             return
-        _save(session, shot, fresh)
+        save(session, shot, fresh)
         report = stages.run(shot, machine, reporter)
         reporter.result(shot=shot.file, report=shot.report_file, sheet=shot.sheet_file)
         session.tell(report)
@@ -128,8 +128,8 @@ def init(
 ) -> None:  # fmt: skip
     settings = settings_from(values)
     with session.working(Machine.parse(), progress) as reporter:
-        shot = _new_shot(session, plate, out, name, frames, settings)
-        _save(session, shot, fresh)
+        shot = new_shot(session, plate, out, name, frames, settings)
+        save(session, shot, fresh)
         reporter.result(shot=shot.file)
 
 
@@ -153,7 +153,7 @@ def prep(
     """
     machine = machine_from(values)
     with session.working(machine, progress) as reporter:
-        shot = _shot_at(place)
+        shot = shot_at(place)
         chosen = shot.chosen_frames(frames)
         if dry_run:
             return _tell_plan(session, shot, "prep", chosen)
@@ -181,7 +181,7 @@ def fit(session: Session, /, place: str, progress: Dialect, dry_run: bool, **val
     """
     machine = machine_from(values)
     with session.working(machine, progress) as reporter:
-        shot = _shot_at(place)
+        shot = shot_at(place)
         if dry_run:
             return _tell_plan(session, shot, "fit", None)
         session.begin(shot)
@@ -211,7 +211,7 @@ def render(
     """
     machine = machine_from(values)
     with session.working(machine, progress) as reporter:
-        shot = _shot_at(place)
+        shot = shot_at(place)
         chosen = shot.chosen_frames(frames)
         if dry_run:
             return _tell_plan(session, shot, "render", chosen)
@@ -238,7 +238,7 @@ def check(session: Session, /, place: str, progress: Dialect, dry_run: bool, **v
     """
     machine = machine_from(values)
     with session.working(machine, progress) as reporter:
-        shot = _shot_at(place)
+        shot = shot_at(place)
         if dry_run:
             return _tell_plan(session, shot, "check", None)
         session.begin(shot)
@@ -250,7 +250,7 @@ def check(session: Session, /, place: str, progress: Dialect, dry_run: bool, **v
         session.tell(report_lines(report.as_dict()))
 
 
-def _new_shot(
+def new_shot(
     session: Session, plate: str, out: Path, name: str | None, frames: str | None, settings: Settings
 ) -> Shot:  # fmt: skip
     from vdp_engine.plate import format_frames
@@ -264,15 +264,27 @@ def _new_shot(
     return shot
 
 
-def _shot_at(place: str) -> Shot:
+def shot_at(place: str) -> Shot:
+    from vdp_engine import files
     from vdp_engine.shot import Shot
 
-    return Shot.load(Path(place))
+    given = Path(place).absolute()
+    folder = given.parent.parent if given.name == "shot.json" else given
+    if not folder.exists():
+        # A wrong name lies in a folder that is there.
+        files.require_drive(folder.parent, "the results")
+    shot = Shot.load(given)
+    files.require_drive(Path(shot.pattern).parent, "the plate")
+    return shot
 
 
-def _save(session: Session, shot: Shot, fresh: bool) -> None:
+def save(session: Session, shot: Shot, fresh: bool) -> None:
+    from vdp_engine import files
+
     if fresh:
         shot.clear()
+    if not shot.file.exists():
+        files.require_writable(shot.out)
     shot.save()
     session.begin(shot)
 

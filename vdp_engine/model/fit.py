@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from vdp_engine import files
 from vdp_engine.errors import FitError, ShotError
-from vdp_engine.machine import torch_device
+from vdp_engine.machine import require, threads, torch_device
 from vdp_engine.model import store
 from vdp_engine.model.consensus import shot_evidence
 from vdp_engine.model.features import perceptual
@@ -30,10 +31,14 @@ from vdp_engine.motion import MotionFrame, shot_scale, shot_sizes, stamp_of
 from vdp_engine.progress import Reporter
 from vdp_engine.settings import Machine, short_digest
 from vdp_engine.shot import Shot
-from vdp_engine.stopping import held
+from vdp_engine.stopping import Stopped, held
 
 FORMAT = 2
 CHECKPOINT_SECONDS = 5.0
+# Measured peaks: nets and their gradients, and what is kept of each of the frames, 96 of them at most.
+_BYTES_A_NET_PIXEL = 45_000
+_BYTES_A_FRAME_PIXEL = 900
+_MOST_FRAMES = 96
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 1e-4
 
@@ -72,12 +77,21 @@ def fit(shot: Shot, machine: Machine, reporter: Reporter) -> None:
         reporter.progress("fit", 1.0, "the model is up to date")
         return
     device = torch_device(machine)
+    files.require_writable(shot.work)
+    _require_memory(shot, machine)
+    reporter.note(f"fitting on {device}, {threads(machine)} CPU threads")
     reporter.progress("fit", 0.0, "reading the motion of the shot")
     frames = net_frames(shot)
     layers = shot.settings.layers
     evidence = shot_evidence(frames, _hints(shot, frames), None if layers == "auto" else layers - 1)
     training = TrainingSet.of(frames, evidence).to(device)
     _Fit(shot, digest, device, training, frames, reporter).run()
+
+
+def _require_memory(shot: Shot, machine: Machine) -> None:
+    height, width = shot_sizes(shot).net
+    a_pixel = _BYTES_A_NET_PIXEL + _BYTES_A_FRAME_PIXEL * min(len(shot.frames), _MOST_FRAMES)
+    require(height * width * a_pixel, f"fitting nets at {width}x{height}", machine)
 
 
 def pending(shot: Shot) -> bool:
@@ -131,6 +145,7 @@ class _Fit:
     training: TrainingSet
     frames: NetFrames
     reporter: Reporter
+    unsaved: Callable[[], None] | None = None  # writes a checkpoint of the steps since the last one
 
     def run(self) -> None:
         features_name, features = perceptual(self.device)
@@ -148,6 +163,18 @@ class _Fit:
 
         total = sum(phase.steps for phase in objective.phases)
         done = sum(phase.steps for phase in objective.phases[: begun[0]])
+        try:
+            self._phases(objective, begun, checkpoint, total, done)
+        except Stopped:
+            if self.unsaved is not None:
+                with held():
+                    self.unsaved()
+            raise
+        self._finish(objective, features_name)
+
+    def _phases(
+        self, objective: Objective, begun: tuple[int, ...], checkpoint: store.Stored | None, total: int, done: int
+    ) -> None:
         for index in range(begun[0], len(objective.phases)):
             phase = objective.phases[index]
             resumed = checkpoint if index == begun[0] and begun[1] else None
@@ -158,7 +185,6 @@ class _Fit:
                     self.reporter.progress("fit", at, f"{phase.name} step {step + 1} of {phase.steps}: {told}")
             objective.after_phase(phase, self.frames)
             done += phase.steps
-        self._finish(objective, features_name)
 
     def _phase(
         self, objective: Objective, index: int, begin: int, resumed: store.Stored | None
@@ -185,7 +211,11 @@ class _Fit:
                 optimiser.step()
                 if time.monotonic() - saved > CHECKPOINT_SECONDS and step + 1 < phase.steps:
                     self._checkpoint(objective, (index, step + 1), optimiser, parameters)
-                    saved = time.monotonic()
+                    saved, self.unsaved = time.monotonic(), None
+                elif step + 1 < phase.steps:
+                    self.unsaved = partial(self._checkpoint, objective, (index, step + 1), optimiser, parameters)
+                else:
+                    self.unsaved = None  # what comes after the phase changes the state
             yield step, terms
 
     def _checkpoint(

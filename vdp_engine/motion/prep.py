@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from vdp_engine import files
-from vdp_engine.machine import threads
+from vdp_engine.machine import require, threads, workers
 from vdp_engine.motion.cache import FORMAT, stamp_of
 from vdp_engine.motion.estimator import FlowEstimator, make_estimator
 from vdp_engine.motion.measure import Neighbour, measure_motion
@@ -30,6 +30,10 @@ from vdp_engine.settings import Machine, short_digest
 from vdp_engine.shot import Shot
 
 Flow = NDArray[np.float32]
+
+# Measured peaks: of a frame on its way to flow size, and of a pair of frames in the estimator.
+_BYTES_A_PLATE_PIXEL = 56
+_BYTES_A_FLOW_PIXEL = 128
 
 
 def shot_sizes(shot: Shot) -> WorkingSizes:
@@ -43,7 +47,7 @@ def prep(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int]
     Raises:
         PlateError: a frame, or a neighbour that it needs, cannot be read.
         MotionError: the estimator lacks its weights or its channels.
-        TryAgainError: a file cannot be written.
+        TryAgainError: a file cannot be written, or there is not enough memory.
     """
     files.sweep(shot.motion_file(shot.frames[0]).parent)
     for note in shot.plate.notes:
@@ -54,11 +58,20 @@ def prep(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int]
     if not todo:
         reporter.progress("prep", 1.0, "motion is up to date")
         return
+    files.require_writable(shot.work)
+    _require_memory(work, machine)
     done = len(asked) - len(todo)
-    with _workers(threads(machine)) as pool:
+    with _workers(machine) as pool:
         for position in _Walk(work, pool, ahead=threads(machine)).run(todo):
             done += 1
             reporter.progress("prep", done / len(asked), f"motion of frame {shot.frames[position]}")
+
+
+def _require_memory(work: _Work, machine: Machine) -> None:
+    height, width = work.shot.plate.canvas.shape
+    flow = work.sizes.flow[0] * work.sizes.flow[1]
+    needed = height * width * _BYTES_A_PLATE_PIXEL + threads(machine) * flow * _BYTES_A_FLOW_PIXEL
+    require(needed, f"measuring the motion of a frame of {width}x{height}", machine)
 
 
 def pending(shot: Shot, frames: Sequence[int]) -> tuple[int, ...]:
@@ -119,11 +132,11 @@ class _Work:
 
 
 @contextlib.contextmanager
-def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+def _workers(machine: Machine) -> Iterator[Executor]:
     """A pool whose tasks each use one thread: sums then do not depend on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(count, thread_name_prefix="prep")
+    pool = workers(threads(machine), "prep", machine)
     try:
         yield pool
     finally:
@@ -138,7 +151,7 @@ class _Walk:
     in such an order that a measurement never waits for a flow queued after it.
     """
 
-    def __init__(self, work: _Work, pool: ThreadPoolExecutor, ahead: int) -> None:
+    def __init__(self, work: _Work, pool: Executor, ahead: int) -> None:
         self._work = work
         self._count = len(work.shot.frames)
         self._pool = pool

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vdp_engine.errors import PlateError
-from vdp_engine.plate import colour
+from vdp_engine.plate import colour, growing
 from vdp_engine.plate.channels import colour_groups
 from vdp_engine.plate.header import Attribute, FrameHeader, unreadable
 from vdp_engine.plate.pixels import Pixels, read_pixels
@@ -93,9 +93,9 @@ class Plate:
                 the nearest later), or ``black`` in the windows of that same frame.
 
         Raises:
-            PlateError: ``not_found``, ``ambiguous``, ``movie``, ``no_frames``, ``missing_frame``, ``unreadable``,
-                ``too_large``, ``deep``, ``no_colour``, ``no_layer``, ``mixed_size``, ``needs_colorspace``,
-                ``colorspace``.
+            PlateError: ``not_found``, ``ambiguous``, ``movie``, ``no_frames``, ``missing_frame``, ``growing``,
+                ``unreadable``, ``too_large``, ``deep``, ``no_colour``, ``no_layer``, ``mixed_size``,
+                ``needs_colorspace``, ``colorspace``.
             UsageError: ``frames``.
         """
         sequence, named = Sequence.find(text)
@@ -127,13 +127,17 @@ class Plate:
         """Read the colour of a frame.
 
         Raises:
-            PlateError: ``unreadable``: the file is damaged, ends early, or changed since the plate was opened.
+            PlateError: ``unreadable``: the file is damaged, ends early, or changed since the plate was opened;
+                ``growing``: it is still being written.
         """
         source = self._source(frame)
         header = self.header(frame)
         if source.black:
             return Frame(header, np.zeros((*header.data_window.shape, 3), np.float32), None)
-        pixels = read_pixels(source.path, source.part, source.group.channels, frame)
+        try:
+            pixels = read_pixels(source.path, source.part, source.group.channels, frame)
+        except PlateError as error:
+            raise growing.unreadable(self.sequence, source.taken, error) or error from None
         if source.group.kind == "luminance":
             pixels = np.repeat(pixels, 3, axis=-1)
         elif source.group.kind == "luminance-chroma":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from vdp_engine.errors import PlateError
+from vdp_engine.plate import growing
 from vdp_engine.plate.channels import ColourGroup, choose, default_view
 from vdp_engine.plate.header import Part, check_size, scan
 from vdp_engine.plate.sequence import Sequence, format_frames
@@ -52,14 +53,14 @@ def survey(sequence: Sequence, numbers: Iterable[int] | None, layer: str | None,
         numbers: the frames wanted; None: from the first to the last on disk, in their common step.
 
     Raises:
-        PlateError: ``no_frames``, ``missing_frame``, ``mixed_size``, ``too_large`` and what ``scan`` and ``choose``
-            raise.
+        PlateError: ``no_frames``, ``missing_frame``, ``growing``, ``mixed_size``, ``too_large`` and what ``scan`` and
+            ``choose`` raise.
     """
     wanted = sorted(set(_implied_frames(sequence) if numbers is None else numbers))
     taken = _stand_ins(sequence, wanted, missing)
     needed = sorted(set(taken.values()))
     with ThreadPoolExecutor(_SCAN_THREADS) as threads:
-        scanned = dict(zip(needed, threads.map(lambda n: scan(sequence.path(n), n), needed), strict=True))
+        scanned = dict(zip(needed, threads.map(lambda n: _scan(sequence, n), needed), strict=True))
     groups = {n: choose(parts, layer, sequence.path(n), n) for n, parts in scanned.items()}
     sources = {
         number: Source(number, n, sequence.path(n), missing == "black" and n != number, scanned[n], groups[n])
@@ -67,6 +68,13 @@ def survey(sequence: Sequence, numbers: Iterable[int] | None, layer: str | None,
     }
     _check_sizes(sources)
     return sources
+
+
+def _scan(sequence: Sequence, number: int) -> tuple[Part, ...]:
+    try:
+        return scan(sequence.path(number), number)
+    except PlateError as error:
+        raise growing.unreadable(sequence, number, error) or error from None
 
 
 def _implied_frames(sequence: Sequence) -> tuple[int, ...]:
@@ -95,7 +103,8 @@ def _stand_ins(sequence: Sequence, wanted: list[int], missing: Missing) -> dict[
     """For each frame wanted, the frame on disk to read.
 
     Raises:
-        PlateError: ``no_frames`` where none of them is there, ``missing_frame`` where one is not and may not.
+        PlateError: ``no_frames`` where none of them is there, ``missing_frame`` where one is not and may not,
+            ``growing`` where it is only not there yet.
     """
     there = frozenset(sequence.frames)
     gaps = [number for number in wanted if number not in there]
@@ -108,6 +117,8 @@ def _stand_ins(sequence: Sequence, wanted: list[int], missing: Missing) -> dict[
             expected=f"frames of the plate: {has}",
         )
     if gaps and missing == "error":
+        if still := growing.missing(sequence, gaps):
+            raise still
         further = f" (and {len(gaps) - 1} more: {format_frames(gaps[1:])})" if len(gaps) > 1 else ""
         raise PlateError(
             f"the plate has no file {sequence.path(gaps[0])}{further}",

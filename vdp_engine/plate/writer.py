@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 
+from vdp_engine import stopping
 from vdp_engine.errors import VdpError
 from vdp_engine.files import atomic, disk_error
 from vdp_engine.plate.header import FrameHeader, last_error
@@ -112,6 +113,9 @@ def _write(temporary: Path, path: Path, spec: oiio.ImageSpec, planes: list[npt.N
         raise _failed(path, last_error(output or oiio), frame)
     try:
         for row, block in _blocks(planes, spec.format == oiio.HALF):
+            # In a thread of its own no signal cuts this short, and the rest of a large frame takes seconds.
+            if stop := stopping.received():
+                raise stop
             # After a failed write the file must be closed at once: OpenEXR's threads can wait forever in the next.
             if not output.write_scanlines(spec.y + row, spec.y + row + block.shape[0], 0, block):
                 raise _failed(path, last_error(output), frame)

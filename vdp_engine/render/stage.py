@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from vdp_engine import __version__, files
 from vdp_engine.equations import EQUATIONS, MODEL_ATTRIBUTE, SETTINGS_ATTRIBUTE
-from vdp_engine.machine import left, require, threads, torch_device
+from vdp_engine.machine import left, require, threads, torch_device, workers
 from vdp_engine.model import Decomposition, load_decomposition
 from vdp_engine.model.fit import fit_digest
 from vdp_engine.motion import MotionFrame, shot_sizes
@@ -48,6 +48,7 @@ def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[in
     if not todo:
         reporter.progress("render", 1.0, "the layers are up to date")
         return
+    files.require_writable(shot.out)
     model = load_decomposition(shot, torch_device(machine))
     plates = _Plates(shot, machine, model.count)
     renderer = FrameRenderer(
@@ -74,7 +75,7 @@ def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[in
         reporter.frame(frame, shot.layer_file(frame))
 
     # The next frame is computed while this one is compressed and written.
-    with ThreadPoolExecutor(1, "vdp-write") as writer:
+    with workers(1, "vdp-write", machine) as writer:
         under_way: tuple[int, Future[None]] | None = None
         for frame in todo:
             position = positions[frame]
