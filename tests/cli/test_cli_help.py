@@ -16,7 +16,9 @@ from vdp_engine.cli.commands import vdp
 from vdp_engine.progress import Dialect
 from vdp_engine.settings import Machine, Settings
 
-_COMMANDS = ("run", "inspect", "propagate", "demo", "doctor", "init", "prep", "fit", "render", "check")
+_COMMANDS = (
+    "run", "inspect", "propagate", "batch", "demo", "doctor", "init", "prep", "fit", "render", "check", "farm",
+)  # fmt: skip
 _SETTINGS = {f"--{name.replace('_', '-')}" for name in Settings.model_fields} - {"--hints"} | {"--hint"}
 _MACHINE = {f"--{name.replace('_', '-')}" for name in Machine.model_fields}
 _OPTIONS = {
@@ -28,6 +30,14 @@ _OPTIONS = {
     "render": {*_MACHINE, "--frames", "--progress", "--dry-run"},
     "check": {*_MACHINE, "--progress", "--dry-run"},
     "propagate": {*_MACHINE, "--layer", "--frame", "--name", "--over", "--frames", "--progress", "--dry-run"},
+    "batch": {
+        *_MACHINE, "--jobs", "--init", "--to", "--out", "--report", "--progress", "--fresh", "--dry-run",
+    },
+    "farm": {
+        *_SETTINGS, "--out", "--name", "--frames", "--progress", "--fresh", "--manifest", "--to", "--submit",
+        "--engine", "--gpu", "--prep-chunk", "--render-chunk", "--cores", "--memory", "--timeout", "--farm-option",
+        "--path-map",
+    },
     "inspect": {"--frames", "--layer", "--colorspace", "--json"},
     "doctor": {"--json"},
 }

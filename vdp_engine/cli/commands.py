@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from vdp_engine import __version__
-from vdp_engine.cli import demo, doctor, inspect, propagate, stages
+from vdp_engine.cli import batch, demo, doctor, farm, inspect, propagate, stages
 from vdp_engine.cli.endings import end
 from vdp_engine.cli.session import Session
 from vdp_engine.errors import EXIT_DONE
@@ -70,7 +70,7 @@ def vdp() -> None:
 
 
 for _command in (
-    stages.run, inspect.inspect, propagate.propagate, demo.demo, doctor.doctor,
-    stages.init, stages.prep, stages.fit, stages.render, stages.check,
+    stages.run, inspect.inspect, propagate.propagate, batch.batch, demo.demo, doctor.doctor,
+    stages.init, stages.prep, stages.fit, stages.render, stages.check, farm.farm,
 ):  # fmt: skip
     vdp.add_command(_command)
