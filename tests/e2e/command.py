@@ -38,7 +38,7 @@ def vdp(*args: str | Path, steps: int | None = 3, blocks: int | None = None, **e
     )
 
 
-def start(*args: str | Path, steps: int = 3) -> subprocess.Popen[str]:
+def start(*args: str | Path, steps: int | None = 3) -> subprocess.Popen[str]:
     """The same without waiting for the end, with JSON progress on a pipe."""
     return subprocess.Popen(
         [*_command(args, steps), "--progress", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -100,8 +100,8 @@ def write_exr(path: Path, planes: dict[str, np.ndarray], window: tuple[int, int,
 
 
 def layer_files(out: Path) -> list[Path]:
-    """The layer EXRs of an output folder, by frame."""
-    return sorted(out.glob("*.exr"))
+    """The layer EXRs of an output folder, by frame; not what a killed process left of one."""
+    return sorted(path for path in out.glob("*.exr") if not path.name.startswith("."))
 
 
 def frames_of(out: Path) -> list[int]:

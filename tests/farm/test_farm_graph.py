@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -172,4 +173,5 @@ def test_the_default_engine_is_this_one_also_where_pythonpath_found_it(
 ) -> None:
     monkeypatch.delenv("VDP_FARM_ENGINE", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(Path(vdp_engine.__file__).parents[1]) if found_by_path else "/elsewhere")
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(isolated=0))
     assert ("-I" in default_engine()) is not found_by_path
