@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nuke_vdp import files
 from nuke_vdp.errors import HostError
 
 FARM_WORDS = "Press Decompose, or, after a farm job or a run elsewhere, wait until that has finished."
@@ -70,11 +71,9 @@ def note_made_from(out: str, digest: str, by: str = "farm") -> None:
         HostError: the folder cannot be written.
     """
     path = _note(out)
-    partial = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"made_from": digest, "by": by}), encoding="utf-8")
-        os.replace(partial, path)
+        files.write_text(path, json.dumps({"made_from": digest, "by": by}))
     except OSError as error:
         raise HostError(f"The output folder {out} cannot be written: {error.strerror}.") from None
 

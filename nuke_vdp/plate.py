@@ -17,6 +17,7 @@ from typing import Any
 
 import nuke
 
+from nuke_vdp import files
 from nuke_vdp.errors import HostError
 
 PICTURES = (".exr",)
@@ -348,9 +349,7 @@ def _make_room(job: Render) -> None:
             for path in folder.iterdir():
                 if old.fullmatch(path.name):
                     path.unlink()
-            note = _note(job.pattern)
-            note.with_suffix(".tmp").write_text(json.dumps({"digest": job.digest}), encoding="utf-8")
-            os.replace(note.with_suffix(".tmp"), note)
+            files.write_text(_note(job.pattern), json.dumps({"digest": job.digest}))
     except OSError as error:
         raise HostError(f"The folder {folder.as_posix()} cannot be written: {error.strerror}.") from None
 

@@ -9,17 +9,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from nuke_vdp import files
 from nuke_vdp.engine import Request
 from nuke_vdp.runs.process import Process
 
@@ -143,23 +140,4 @@ class Stamped:
 
 def write(path: Path, value: Any) -> None:
     """Write a ``Record`` or ``Stop`` in one step; OSError where it cannot be."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        partial.write_text(json.dumps(value.as_dict(), indent=1), "utf-8")
-        replace(partial, path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-def replace(source: Path, target: Path) -> None:
-    """``os.replace``; on Windows a reader of the target can be in the way for a moment."""
-    for _ in range(20):
-        try:
-            os.replace(source, target)
-            return
-        except PermissionError:
-            if os.name != "nt":
-                raise
-            time.sleep(0.05)
-    os.replace(source, target)
+    files.write_text(path, json.dumps(value.as_dict(), indent=1))

@@ -15,7 +15,7 @@ import time
 import uuid
 from pathlib import Path
 
-from nuke_vdp import engine
+from nuke_vdp import engine, files
 from nuke_vdp.engine import Request
 from nuke_vdp.errors import HostError
 from nuke_vdp.runs import outcome, process, record, tokens
@@ -187,7 +187,7 @@ class Run:
         before = {file: file.with_name(f"{file.name}.before") for file in (self._place.events, self._place.stderr)}
         for file, aside in before.items():
             if file.exists():
-                record.replace(file, aside)
+                files.replace(file, aside)
         try:
             child = process.start(
                 known.command, self._place.events, self._place.stderr, engine.environment(), self._place.out
@@ -195,7 +195,7 @@ class Run:
         except OSError:
             for file, aside in before.items():
                 if aside.exists():
-                    record.replace(aside, file)
+                    files.replace(aside, file)
             raise
         for aside in before.values():
             with contextlib.suppress(OSError):

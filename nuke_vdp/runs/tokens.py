@@ -17,6 +17,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from nuke_vdp import files
 from nuke_vdp.runs import process
 from nuke_vdp.runs.process import WINDOWS, Process
 
@@ -56,9 +57,7 @@ class Token:
 
     def hand_over(self, holder: Process, about: str) -> None:
         """Whoever holds the token makes another process its holder."""
-        partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
-        partial.write_text(_text(holder, about), "utf-8")
-        os.replace(partial, self.path)
+        files.write_text(self.path, _text(holder, about))
 
     def give_back(self) -> None:
         """Whoever holds the token lets it go."""
