@@ -64,6 +64,11 @@ def require_writable(folder: Path) -> None:
         )  # fmt: skip
 
 
+def plain_stem(name: str) -> str:
+    """``name`` as one that files can begin with on every system; empty where nothing is left of it."""
+    return _FORBIDDEN.sub("_", name).lstrip(".")
+
+
 def disk_error(path: Path, error: OSError | str) -> TryAgainError:
     """The error for a file that could not be written, whatever the reason the system gave."""
     reason = error if isinstance(error, str) else (error.strerror or str(error))

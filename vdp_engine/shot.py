@@ -196,7 +196,7 @@ class Shot:
                         f"the results would overwrite the hint {hint.path(frame)}", code="hint", frame=frame,
                         remedy="copy the frames that are good into another folder, and give that as --hint",
                     )  # fmt: skip
-            hint.check()
+            hint.check(matte=self.settings.task == "layers")
 
     @property
     def work(self) -> Path:

@@ -30,8 +30,7 @@ def run(shot: Shot, machine: Machine, reporter: Reporter) -> list[str]:
     from vdp_engine import check, model, motion, render
 
     reporter.note(f"{shot.name}: {len(shot.frames)} frames, {format_frames(shot.frames)}, into {shot.out}")
-    # Before hours of work, not after them. With layers=auto there are two at least.
-    render.require_memory(shot, machine, 2 if shot.settings.layers == "auto" else shot.settings.layers)
+    render.require_memory(shot, machine)  # before hours of work, not after them
     motion.prep(shot, machine, reporter)
     model.fit(shot, machine, reporter)
     render.render(shot, machine, reporter)

@@ -91,7 +91,7 @@ def measure(clip: Clip, scratch: Path) -> list[float]:
     torch.manual_seed(shot.settings.seed)
     frames = net_frames(shot)
     known = shot_evidence(frames)
-    training = TrainingSet.of(frames, known)
+    training = TrainingSet.with_evidence(frames, known)
     objective = layers.LayersObjective(training, shot.settings, gradients)
     every = range(frames.count)
 

@@ -140,8 +140,8 @@ def test_sound_layers_pass_and_are_reported(make_shot: Callable[..., Shot], alph
     assert told["motion"]["flow_confidence"] == pytest.approx(0.9, abs=2e-3)
     assert told["motion"]["agreement"] > 0.9
     assert told["stability"]["flicker"] < 0.002, "the disk moves with its flow"
-    assert told["stability"]["unsteadiness"] == pytest.approx(told["stability"]["flicker"] / np.mean(areas), rel=1e-3)
-    assert told["border"] == told["motion"]["left_over"] == 0
+    assert told["layers"]["unsteadiness"] == pytest.approx(told["stability"]["flicker"] / np.mean(areas), rel=1e-3)
+    assert told["layers"]["border"] == told["layers"]["left_over"] == 0
     assert told["settings"]["digests"]["render"] == shot.settings.digest("render")
     assert [one["frame"] for one in told["per_frame"]] == list(FRAMES)
     assert told["per_frame"][0]["flicker"] is None
@@ -276,7 +276,7 @@ def test_a_matte_on_the_border_is_told_unless_it_was_asked_for(make_shot: Callab
     shot = make_shot(spoil)
     report = _check(shot)
     # At half size 10 × 20 pixels, three sides of which lie on the border: 38 of an outline of 56.
-    assert report.as_dict()["border"] == pytest.approx(38 / 56)
+    assert report.as_dict()["layers"]["border"] == pytest.approx(38 / 56)
     assert "layers.border" in [sign.code for sign in report.warnings]
     hinted = replace(shot, settings=shot.settings.model_copy(update={"hints": ("rough.####.exr",)}))
     assert "layers.border" not in [sign.code for sign in Report.of(hinted, report.stamp, report.frames).warnings]

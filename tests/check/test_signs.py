@@ -10,9 +10,11 @@ import pytest
 import torch
 from scipy import ndimage
 
-from vdp_engine.check.measure import Layers, Motion, border_share, expected_overlap, measure_motion
+from vdp_engine.check.layers import border, find_signs, left_over, unsteadiness
+from vdp_engine.check.measure import border_share, expected_overlap, measure_motion
+from vdp_engine.check.numbers import FrameNumbers, Layers, Motion
 from vdp_engine.check.rebuild import Rebuild
-from vdp_engine.check.signs import FrameNumbers, border, find_signs, flicker, left_over, unsteadiness
+from vdp_engine.check.signs import flicker
 from vdp_engine.motion import MotionFrame
 
 GOOD_LAYERS = Layers(

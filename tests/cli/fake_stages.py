@@ -98,7 +98,7 @@ def install(
         "model": {"fit": fit, "pending": lambda shot: not shot.model_file.exists()},
         "render": {
             "render": frames_of("layer_file", "render"), "pending": pending_of("layer_file"),
-            "require_memory": lambda shot, machine, layers: 0,
+            "require_memory": lambda shot, machine, model=None: 0,
         },
         "check": {"check": check, "current_report": current_report, "report_lines": report_lines},
     }

@@ -28,12 +28,36 @@ _OTHER: dict[str, tuple[dict[str, Any], str]] = {
     "compression": ({"compression": "zip"}, "render"),
     "alpha": ({"alpha": "straight"}, "render"),
     "vectors": ({"vectors": True}, "render"),
+    "task": ({"task": "dehaze"}, "fit"),
+    "airlight": ({"task": "dehaze", "airlight": (0.8, 0.82, 0.9)}, "fit"),
+    "transmission": ({"task": "dehaze", "transmission": "rgb"}, "fit"),
+    "gamma": ({"task": "relight", "gamma": 1.5}, "fit"),
+    "strength": ({"task": "dehaze", "strength": 0.5}, "render"),
+    "exposure": ({"task": "relight", "exposure": -0.5}, "render"),
+    "key_fill": ({"task": "relight", "key_fill": 0.2}, "render"),
+    "protect": ({"task": "relight", "protect": 0.2}, "render"),
 }
-_ONLY_ONE_VALUE = {"task"}
 
 
 def test_every_field_is_covered_here() -> None:
-    assert set(Settings.model_fields) == set(_OTHER) | _ONLY_ONE_VALUE
+    assert set(Settings.model_fields) == set(_OTHER)
+
+
+def test_an_option_of_another_task_is_refused_and_does_not_count() -> None:
+    with pytest.raises(UsageError, match=r"--airlight belongs to the task dehaze, this is layers"):
+        Settings.parse(airlight="0.8,0.82,0.9")
+    with pytest.raises(UsageError, match=r"--strength belongs to the task dehaze and relight, this is layers"):
+        Settings.parse(strength=0.5)
+    # The digest of a shot of layers is what it was before there were other tasks: its work is still good.
+    assert Settings().digest("render") == "11e8705b182fa24c"
+
+
+def test_an_airlight_is_three_numbers_however_it_is_written() -> None:
+    assert Settings.parse(task="dehaze", airlight="0.8, 0.82,0.9").airlight == (0.8, 0.82, 0.9)
+    assert Settings.parse(task="dehaze", airlight=[0.8, 0.82, 0.9]).airlight == (0.8, 0.82, 0.9)
+    for wrong in ("0.8,0.9", "0.8,x,0.9", "0.8,0,0.9", "nan,1,1"):
+        with pytest.raises(UsageError, match="airlight"):
+            Settings.parse(task="dehaze", airlight=wrong)
 
 
 def test_every_field_has_a_stage_and_a_description() -> None:
@@ -46,7 +70,9 @@ def test_every_field_has_a_stage_and_a_description() -> None:
 @pytest.mark.parametrize("name", _OTHER)
 def test_a_change_redoes_its_stage_and_those_after_it_and_no_more(name: str) -> None:
     values, first = _OTHER[name]
-    changed, default = Settings(**values), Settings()
+    # Between two tasks everything may differ: against the default of the same one.
+    of_task = {} if name == "task" else {key: value for key, value in values.items() if key == "task"}
+    changed, default = Settings(**values), Settings(**of_task)
     for stage in STAGES:
         redone = STAGES.index(stage) >= STAGES.index(first)
         assert (changed.digest(stage) != default.digest(stage)) == redone, stage
@@ -102,7 +128,8 @@ def test_each_hint_has_a_layer(hints: int, layers: Any, least: int) -> None:
 
 
 def test_without_hints_the_digest_is_what_it_was_before_there_were_any() -> None:
-    before = {name: value for name, value in Settings().model_dump().items() if name != "hints"}
+    later = ("hints", "airlight", "transmission", "gamma", "strength", "exposure", "key_fill", "protect")
+    before = {name: value for name, value in Settings().model_dump().items() if name not in later}
     assert Settings().digest("render") == short_digest(before)
     assert Settings(hints=("a",)).digest("fit") != Settings(hints=("b",)).digest("fit")
 

@@ -12,11 +12,11 @@ from vdp_engine.model.layers import (
     PAPER,
     PHASES,
     LayersObjective,
-    Phase,
-    apply_layers,
     recompose,
     visibility,
 )
+from vdp_engine.model.layers_model import apply_layers
+from vdp_engine.model.task import Phase
 from vdp_engine.model.training import TrainingSet
 from vdp_engine.settings import Settings
 
@@ -46,12 +46,12 @@ def frames():
 
 @pytest.fixture(scope="module")
 def training(frames):
-    return TrainingSet.of(frames, plain_evidence(frames))
+    return TrainingSet.with_evidence(frames, plain_evidence(frames))
 
 
 def objective(training, **settings):
     torch.manual_seed(0)
-    made = LayersObjective(training, Settings(**{"quality": "draft", **settings}), gradients)
+    made = LayersObjective(training, Settings(**{"quality": "draft", **settings}), gradients, features_name="gradients")
     stir(made.nets)
     return made
 
@@ -184,7 +184,7 @@ def test_evidence_is_kept_in_256_steps_around_one_half(frames):
     plain = plain_evidence(frames)
     signed = np.random.default_rng(0).normal(scale=0.4, size=plain.moving.shape).astype(np.float32)
     signed[0, 0, :4] = [0.0, 0.5, -0.5, 0.25]
-    made = objective(TrainingSet.of(frames, replace(plain, moving=signed)))
+    made = objective(TrainingSet.with_evidence(frames, replace(plain, moving=signed)))
     kept = made.state["evidence"].numpy()
     assert kept.dtype == np.uint8
     assert kept[0, 0, :4].tolist() == [128, 255, 0, 191]
@@ -194,7 +194,7 @@ def test_evidence_is_kept_in_256_steps_around_one_half(frames):
 
 def test_a_pixel_belongs_to_the_layer_that_claims_it_and_else_to_the_first(frames):
     claims = np.random.default_rng(0).integers(0, 4, (6, *SIZE), np.uint8)
-    made = objective(TrainingSet.of(frames, replace(plain_evidence(frames), claims=claims)), layers=4)
+    made = objective(TrainingSet.with_evidence(frames, replace(plain_evidence(frames), claims=claims)), layers=4)
     np.testing.assert_array_equal(made.state["owner"].numpy(), np.where(claims == 0, 1, claims))
 
 
@@ -245,7 +245,8 @@ def test_what_moves_is_grouped_into_layers(training, frames, monkeypatch, settin
     moving = squares(things)
     pretend(monkeypatch, moving)
     made.after_phase(EVIDENCE, frames)
-    assert made.facts() == {"layers": layers_left, "found": found}
+    facts = {"layers": layers_left, "found": found, "features": "gradients", "key_frames": 6}
+    assert made.facts() == facts
     assert made.nets.count == layers_left
     owner, foreground = made.state["owner"], made.state["foreground"]
     assert (owner.dtype, foreground.dtype) == (torch.uint8, torch.uint8)
@@ -263,7 +264,7 @@ def claimed(frames, hints):
     for index in range(hints):
         claims[:, :, 10 * index : 10 * index + 10] = hints - index  # the first square is the last layer
         hinted[2, 4, 4 + 10 * index] = True
-    return TrainingSet.of(frames, replace(plain_evidence(frames), claims=claims, hinted=hinted))
+    return TrainingSet.with_evidence(frames, replace(plain_evidence(frames), claims=claims, hinted=hinted))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,8 @@ def test_hints_say_which_layer_is_which(frames, monkeypatch, setting, things, hi
     made = objective(claimed(frames, hints), layers=setting, hints=patterns)
     pretend(monkeypatch, squares(things))
     made.after_phase(EVIDENCE, frames)
-    assert made.facts() == {"layers": layers_left, "found": found}
+    facts = {"layers": layers_left, "found": found, "features": "gradients", "key_frames": 6}
+    assert made.facts() == facts
     owner = made.state["owner"].numpy()
     assert [np.unique(owner[:, 2:8, 2 + 10 * index : 8 + 10 * index]).tolist() for index in range(things)] == [
         [layer] for layer in owners

@@ -10,7 +10,7 @@ from vdp_engine.model.training import TrainingSet
 
 
 def training_of(frames):
-    return TrainingSet.of(frames, plain_evidence(frames))
+    return TrainingSet.with_evidence(frames, plain_evidence(frames))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_of_a_long_shot_only_key_frames_are_read():
     evidence = ShotEvidence(
         rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, shape, np.uint8), rng.random(shape) > 0.5
     )
-    training = TrainingSet.of(frames, evidence)
+    training = TrainingSet.with_evidence(frames, evidence)
     assert training.count == 70
     assert len(training.pairs) == 48
     assert 48 < len(training.image) == len(training.places) <= 70

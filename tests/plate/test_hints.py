@@ -332,3 +332,26 @@ def test_a_deep_picture_is_refused(tmp_path: Path, plate: Plate) -> None:
     path = tmp_path / "h" / "rough.1001.exr"
     files.write(path, {"A": samples, "Z": samples}, type=OpenEXR.deepscanline, compression=OpenEXR.ZIPS_COMPRESSION)
     refused("hint_channels", path, plate, path, "deep")
+
+
+def test_a_map_gives_its_values_and_where_they_are_known(plate: Plate, tmp_path: Path) -> None:
+    values = np.linspace(-0.5, 1.5, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
+    values[0, 0] = np.nan
+    files.write(tmp_path / "map.1002.exr", {"Y": values})
+    hint = one(tmp_path / "map.1002.exr", plate)
+    hint.check(matte=False)
+    found, known = hint.read_map(1002, CANVAS, (HEIGHT, WIDTH))
+    assert known[0, 0] == 0 and known.sum() == HEIGHT * WIDTH - 1
+    np.testing.assert_allclose(found[known > 0], np.clip(values, 0, 1)[np.isfinite(values)], atol=1e-6)
+    # Of a pixel that is known in part, the mean of that part.
+    coarse, share = hint.read_map(1002, CANVAS, (HEIGHT // 2, WIDTH // 2))
+    assert share[0, 0] == pytest.approx(0.75)
+    assert coarse[-1, -1] == pytest.approx(np.clip(values[-2:, -2:], 0, 1).mean(), abs=1e-6)
+
+
+def test_a_map_without_a_value_is_refused_by_name(plate: Plate, tmp_path: Path) -> None:
+    files.write(tmp_path / "map.1002.exr", {"Y": np.full((HEIGHT, WIDTH), np.nan, np.float32)})
+    hint = one(tmp_path / "map.1002.exr", plate)
+    with pytest.raises(PlateError, match=r"map\.1002\.exr says nothing") as fault:
+        hint.check(matte=False)
+    assert fault.value.code == "plate.hint_empty"

@@ -13,8 +13,7 @@ from tests.model import tiny_shot
 from tests.model.tiny_shot import CPU, FIRST, HEIGHT, WIDTH, Recorder, shot_of, small
 from tests.plate import plate_files
 from vdp_engine.errors import ShotError
-from vdp_engine.model import NetLayers, fit
-from vdp_engine.model.decomposition import Decomposition
+from vdp_engine.model import LayersDecomposition, NetLayers, fit
 from vdp_engine.motion import prep, shot_sizes
 from vdp_engine.plate import log_encode
 from vdp_engine.render import pending, render
@@ -109,7 +108,8 @@ def pretend(monkeypatch, shot, mattes, colour):
         return NetLayers(both, colour.expand(len(both), 3, *both.shape[1:]), torch.ones(both.shape[1:]))
 
     foreground = ((1 - background) * 255).numpy().astype(np.uint8)
-    model = Decomposition("known", 1 + len(mattes), {}, foreground, at)
+    kept = {"foreground": torch.from_numpy(foreground)}
+    model = LayersDecomposition("known", {"layers": 1 + len(mattes)}, kept, at)
     monkeypatch.setattr("vdp_engine.render.stage.load_decomposition", lambda shot, device: model)
 
 

@@ -22,12 +22,11 @@ from typing import Any
 from vdp_engine.batch import leash
 from vdp_engine.batch.entry import ShotSpec
 from vdp_engine.errors import EXIT_TRY_AGAIN, TryAgainError, UsageError, VdpError
-from vdp_engine.settings import Settings
+from vdp_engine.settings import Settings, flag
 from vdp_engine.stopping import EXIT_SIGINT, EXIT_SIGTERM
 
 Event = dict[str, Any]
 
-_SINGULAR = {"hints": "hint"}
 _TAIL_BYTES = 2000
 
 
@@ -41,14 +40,14 @@ def settings_arguments(settings: Settings) -> list[str]:
     """The options of ``vdp run`` that say the same; what is as by default is not said."""
     said: list[str] = []
     for name, field in Settings.model_fields.items():
-        value, flag = getattr(settings, name), "--" + _SINGULAR.get(name, name).replace("_", "-")
+        value = getattr(settings, name)
         if value == field.default:
             continue
         if value is True:
-            said.append(flag)
+            said.append(flag(name))
         else:
             # With "=", no value can be taken for an option.
-            said += [f"{flag}={one}" for one in (value if isinstance(value, tuple) else (value,))]
+            said += [f"{flag(name)}={one}" for one in (value if isinstance(value, tuple) else (value,))]
     return said
 
 

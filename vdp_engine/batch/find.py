@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from vdp_engine.plate import format_frames
 from vdp_engine.plate.sequence import IMAGE_SUFFIXES
 from vdp_engine.shot import default_name
 
-# In names of files, on one system or another.
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _HEAD = """\
 # One entry under `shots:` is one shot; what stands in `defaults:` holds for all that do not say otherwise.
 # Any setting of `vdp run --help` can stand in both, by its name with _ for -, and: name, out, frames.
@@ -147,7 +144,7 @@ def _names(root: Path, found: Sequence[Frames]) -> list[str]:
     """The plainest rule that gives each sequence a name of its own: its stem, its folder, both, its whole path."""
 
     def stem(frames: Frames) -> str:
-        return _FORBIDDEN.sub("_", default_name(frames.pattern)).lstrip(".") or "shot"
+        return files.plain_stem(default_name(frames.pattern)) or "shot"
 
     rules: tuple[Callable[[Frames], str], ...] = (
         stem,

@@ -10,10 +10,10 @@ import numpy as np
 from vdp_engine import __version__, files
 from vdp_engine.check.layers_file import LayerFile
 from vdp_engine.check.measure import measure_layers, measure_motion
+from vdp_engine.check.numbers import FrameNumbers
 from vdp_engine.check.rebuild import TOLERANCE
 from vdp_engine.check.report import Report, report_lines
 from vdp_engine.check.sheet import write_sheet
-from vdp_engine.check.signs import FrameNumbers
 from vdp_engine.errors import CheckError
 from vdp_engine.model.fit import fit_digest
 from vdp_engine.motion import MotionFrame

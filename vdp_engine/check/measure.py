@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from vdp_engine.check.layers_file import LayerFile
+from vdp_engine.check.numbers import Layers, Motion, is_foreground
 from vdp_engine.check.rebuild import Rebuild, expected, measure_rebuild
+from vdp_engine.check.tasks import CHECK_TASKS
 from vdp_engine.equations import colour
 from vdp_engine.motion import MotionFrame
 from vdp_engine.plate import Frame, Window, place
@@ -18,67 +19,6 @@ from vdp_engine.settings import Settings
 _MOVING = 0.5  # evidence or opacity above which a pixel counts as moving by itself or as covered
 _NOISE = (3.0, 0.1)  # evidence sees nothing below 3 max(sigma, 0.1 px) of motion against the camera
 _NEAR = 0.05  # of the picture's height: how far around a matte doubt and the halo of its motion belong to it
-
-
-@dataclass(frozen=True)
-class Layers:
-    """What the written layers of one frame show.
-
-    Attributes:
-        rebuild: the rebuild rule.
-        lossy: whether their compression changes values, so that the rule cannot hold exactly.
-        holes: pixels of the plate that are NaN or infinite.
-        clamped: values of the plate beyond what half can hold.
-        coverage: mean of each matte by channel name, 0 to 1.
-        softness: Σ α(1 − α) / Σ α of each matte: 0 for one of zeros and ones, 0.5 for an even grey.
-        residual: mean |residual| over mean |plate|: what the layers alone miss.
-        overlap: what the confidence lets expect of the foreground's overlap with the truth, 0 to 1; 0 without any
-            foreground, see ``expected_overlap``.
-        border: share of the foreground's outline that lies on the picture's border; None without any foreground.
-    """
-
-    rebuild: Rebuild
-    lossy: bool
-    holes: int
-    clamped: int
-    coverage: Mapping[str, float]
-    softness: Mapping[str, float]
-    residual: float
-    overlap: float
-    border: float | None
-
-
-@dataclass(frozen=True)
-class Motion:
-    """What the motion of one frame says about its layers.
-
-    Attributes:
-        moving: share of the frame that moves by itself.
-        strength: own motion over the noise of the camera's, 1 where the evidence begins to see it.
-        confidence: mean forward-backward agreement of the flow between neighbouring frames, 0 to 1.
-        agreement: area where evidence and foreground mattes are both on, over the area where either is, without the
-            evidence near the mattes: flow carries the motion of an object beyond its edge.
-        uncovered: share of the frame that moves by itself outside all foreground mattes and not near them.
-        flicker: mean |α_t − α_{t−1} carried along the flow| over all mattes, weighted by the flow's confidence;
-            None where there is no previous frame.
-    """
-
-    moving: float
-    strength: float
-    confidence: float
-    agreement: float
-    uncovered: float
-    flicker: float | None
-
-
-def is_matte(name: str) -> bool:
-    """Whether a channel is the opacity of one layer (``A`` itself repeats one, ``confidence.A`` is none)."""
-    return name.endswith(".A") and name != "confidence.A"
-
-
-def is_foreground(name: str) -> bool:
-    """Whether a matte is that of a foreground layer."""
-    return name.startswith("fg")
 
 
 def measure_layers(
@@ -96,16 +36,21 @@ def measure_layers(
     window = plate.header.data_window
     if (file.height, file.width, file.y, file.x) != (*window.shape, window.y, window.x):
         raise file.stale("the plate's data window is another")
-    straight = settings.alpha == "straight"
+    task = CHECK_TASKS[settings.task]
+    controls = task.controls(file, settings)
     truth, clamped = expected(plate.pixels, settings.bit_depth)
-    planes = {name: np.empty(window.shape, np.float32) for name in file.names if is_matte(name)}
+    planes = {name: np.empty(window.shape, np.float32) for name in file.names if task.followed(name)}
     confidence = np.empty(window.shape, np.float32)
+    means: dict[str, float] = {}
     total, missed, light = Rebuild(), 0.0, 0.0
     for rows, channels in file.bands():
         try:
             part = measure_rebuild(
-                settings.task, channels, truth[rows], straight=straight, left=file.x, top=file.y + rows.start
+                settings.task, channels, truth[rows], left=file.x, top=file.y + rows.start, **controls
             )  # fmt: skip
+            share = (rows.stop - rows.start) / window.height
+            for name, number in task.numbers(channels).items():
+                means[name] = means.get(name, 0.0) + share * number
             missed += float(np.abs(colour(channels, "residual")).sum(dtype=np.float64))
             confidence[rows] = channels["confidence.A"]
         except KeyError as missing:
@@ -117,6 +62,8 @@ def measure_layers(
     mattes = {name: _at_motion_size(plane, window, canvas, size) for name, plane in planes.items()}
     inside = _foreground(mattes, size) > 0.5
     picture = _at_motion_size(np.ones(window.shape, np.float32), window, canvas, size) > 0.5
+    sure = _at_motion_size(confidence, window, canvas, size)
+    layered = settings.task == "layers"
     numbers = Layers(
         rebuild=total,
         lossy=file.lossy,
@@ -125,8 +72,9 @@ def measure_layers(
         coverage={name: float(plane.mean(dtype=np.float64)) for name, plane in planes.items()},
         softness={name: _softness(plane) for name, plane in planes.items()},
         residual=missed / max(light, 1e-12),
-        overlap=expected_overlap(inside, _at_motion_size(confidence, window, canvas, size), picture),
-        border=border_share(inside, picture),
+        overlap=expected_overlap(inside, sure, picture) if layered else float(confidence.mean(dtype=np.float64)),
+        border=border_share(inside, picture) if layered else None,
+        numbers=means,
     )
     return numbers, mattes
 

@@ -7,7 +7,7 @@ the layers are half. Pixels that are holes in the plate (NaN or infinite) count 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,16 +53,17 @@ def expected(pixels: np.ndarray, bit_depth: BitDepth) -> tuple[np.ndarray, int]:
 
 
 def measure_rebuild(
-    task: str, channels: Channels, truth: np.ndarray, *, straight: bool, left: int = 0, top: int = 0
+    task: str, channels: Channels, truth: np.ndarray, *, left: int = 0, top: int = 0, **controls: Any
 ) -> Rebuild:
     """Compare the recomposition of ``channels`` (H, W each) with ``truth`` (H, W, 3).
 
-    ``left`` and ``top`` are the plate coordinates of the first pixel.
+    ``left`` and ``top`` are the plate coordinates of the first pixel, ``controls`` those of ``equations.recompose``
+    that the file was written with.
 
     Raises:
         KeyError: a channel that the task's equation needs is not there.
     """
-    ulps = half_ulps(recompose(task, channels, straight=straight), truth)
+    ulps = half_ulps(recompose(task, channels, **controls), truth)
     np.nan_to_num(ulps, copy=False, nan=np.inf, posinf=np.inf)
     row, column, channel = np.unravel_index(int(np.argmax(ulps)), ulps.shape)
     worst = float(ulps[row, column, channel])

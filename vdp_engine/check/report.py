@@ -8,14 +8,15 @@ Its keys, all numbers in the units of ``measure.Layers`` and ``measure.Motion``:
     settings      every setting, and digests: of what each stage depends on
     passed        whether the rebuild rule holds on every frame it can hold on
     rebuild       tolerance, worst (half ulps), frame, channel, x, y of the worst, broken_frames
-    coverage      per matte: mean, min, max over frames of its mean
-    motion        moving, strength (median), flow_confidence (mean), agreement (mean), left_over: what moves away from
-                  all mattes for their area
-    stability     flicker: mean change of the mattes along the motion; unsteadiness: the same for their area
-    border        share of the foreground's outline on the picture's border
+    coverage      per matte (dehaze: transmission): mean, min, max over frames of its mean
+    motion        moving, strength (median), flow_confidence (mean), agreement (mean)
+    stability     flicker: mean change of the mattes along the motion
+    layers        left_over: what moves away from all mattes, for their area; unsteadiness: flicker for their area;
+                  border: share of the foreground's outline on the picture's border
+    dehaze, relight  in place of it: the task's own numbers, see its file
     residual      mean over frames: what the layers miss before the residual is added
-    confidence    mean over frames of the expected overlap (J) of the foreground with the truth, where one without any
-                  foreground counts 0
+    confidence    layers: mean over frames of the expected overlap (J) of the foreground with the truth, where one
+                  without any foreground counts 0; other tasks: mean of the channel
     holes         pixels of the plate that are NaN or infinite, over all frames
     clamped       values of the plate beyond what half can hold, over all frames
     warnings      [{code, message, frame?}]
@@ -33,8 +34,10 @@ from typing import Any
 import numpy as np
 
 from vdp_engine import __version__
+from vdp_engine.check.numbers import FrameNumbers
 from vdp_engine.check.rebuild import TOLERANCE
-from vdp_engine.check.signs import FrameNumbers, Sign, border, find_signs, flicker, left_over, unsteadiness
+from vdp_engine.check.signs import Sign, flicker
+from vdp_engine.check.tasks import CHECK_TASKS
 from vdp_engine.settings import STAGES
 from vdp_engine.shot import Shot
 
@@ -58,7 +61,7 @@ class Report:
     @classmethod
     def of(cls, shot: Shot, stamp: str, frames: tuple[FrameNumbers, ...]) -> Report:
         """The report on the numbers of every frame of ``shot``."""
-        return cls(shot, stamp, frames, tuple(find_signs(frames, bool(shot.settings.hints))))
+        return cls(shot, stamp, frames, tuple(CHECK_TASKS[shot.settings.task].signs(frames, shot.settings)))
 
     @property
     def passed(self) -> bool:
@@ -100,10 +103,9 @@ class Report:
                 "strength": float(np.median([one.motion.strength for one in self.frames])),
                 "flow_confidence": self._mean(lambda one: one.motion.confidence),
                 "agreement": self._mean(lambda one: one.motion.agreement),
-                "left_over": left_over(self.frames),
             },
-            "stability": {"flicker": flicker(self.frames), "unsteadiness": unsteadiness(self.frames)},
-            "border": border(self.frames),
+            "stability": {"flicker": flicker(self.frames)},
+            shot.settings.task: CHECK_TASKS[shot.settings.task].summary(self.frames),
             "residual": self._mean(lambda one: one.layers.residual),
             "confidence": self._mean(lambda one: one.layers.overlap),
             "holes": sum(one.layers.holes for one in self.frames),
@@ -132,28 +134,12 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     worst = "an error without measure" if rebuild["worst"] is None else f"{rebuild['worst']:.2f} half ulps"
     return [
         f"rebuild     {verdict}: worst {worst} (frame {rebuild['frame']})",
-        *(
-            f"{'matte ' + name:<11} covers {100 * span['mean']:.1f}% of the picture "
-            f"({100 * span['min']:.1f} to {100 * span['max']:.1f})"
-            for name, span in report["coverage"].items()
-        ),
-        _overlap(report),
+        *CHECK_TASKS[report["shot"]["task"]].lines(report),
         f"motion      {100 * motion['moving']:.1f}% moves by itself, flow confidence {motion['flow_confidence']:.2f}",
         f"stability   mattes change by {report['stability']['flicker']:.4f} a frame along the motion",
         f"residual    {100 * report['residual']:.2f}% of the plate's light",
         *(f"warning     {_where(one)}{one['message']} [{one['code']}]" for one in report["warnings"]),
     ]
-
-
-def _overlap(report: Mapping[str, Any]) -> str:
-    frames = report["per_frame"]
-    worst, best = (choose(frames, key=lambda one: one["confidence"]) for choose in (min, max))
-    empty = sum(one["confidence"] == 0 for one in frames)
-    told = (
-        f"overlap     {report['confidence']:.2f} of foreground and truth is to be expected, by the confidence "
-        f"({worst['confidence']:.2f} in frame {worst['frame']} to {best['confidence']:.2f} in {best['frame']})"
-    )
-    return f"{told}; {empty} frames without foreground count 0" if empty else told
 
 
 def _frame(one: FrameNumbers) -> dict[str, Any]:
@@ -174,6 +160,7 @@ def _frame(one: FrameNumbers) -> dict[str, Any]:
         "agreement": one.motion.agreement,
         "uncovered": one.motion.uncovered,
         "flicker": one.motion.flicker,
+        **one.layers.numbers,
     }
 
 

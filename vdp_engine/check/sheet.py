@@ -13,8 +13,8 @@ import numpy as np
 
 from vdp_engine import files
 from vdp_engine.check.layers_file import LayerFile
-from vdp_engine.equations import Channels, colour, layers_in
-from vdp_engine.plate import to_display
+from vdp_engine.check.tasks import CHECK_TASKS
+from vdp_engine.equations import Channels
 from vdp_engine.shot import Shot
 
 ROWS = 6
@@ -22,8 +22,6 @@ WIDTH = 2400  # of the sheet at most, in pixels
 _CELL = 480  # width of one picture at most
 _GAP, _LABEL = 4, 20
 _BACKGROUND, _INK = 24, 215
-_CHECKER = (0.05, 0.16)  # scene-linear
-_SQUARE = 8
 
 
 def write_sheet(shot: Shot) -> None:
@@ -47,18 +45,11 @@ def spread(frames: Sequence[int], count: int) -> tuple[int, ...]:
 
 def _pictures(shot: Shot, frame: int) -> dict[str, np.ndarray]:
     """One row of the sheet: display-referred uint8 (h, w, 3) by label, all of one size."""
+    settings = shot.settings
     with LayerFile(shot.layer_file(frame), frame) as file:
-        layers = layers_in(dict.fromkeys(file.names, np.empty(0)))
-        mattes = [f"{layer}.A" for layer in layers[1:]]
-        clean = ["clean"] if "clean.R" in file.names else []
-        count = 1 + len(layers) + len(mattes) + len(clean) + 1
-        small = _reduced(shot, file, min(_CELL, (WIDTH - _GAP) // count - _GAP))
-    straight = shot.settings.alpha == "straight"
-    lights = {"plate": colour(small)}
-    lights |= {layer: _over_checker(small, layer, straight=straight) for layer in layers}
-    lights |= {name: colour(small, name) for name in clean}
-    shown = {label: to_display(np.ascontiguousarray(light)) for label, light in lights.items()}
-    return shown | {name: _gray(small[name]) for name in (*mattes, "confidence.A")}
+        shown = CHECK_TASKS[settings.task].pictures(file.names, settings)
+        small = _reduced(shot, file, min(_CELL, (WIDTH - _GAP) // len(shown) - _GAP))
+    return {label: show(small) for label, show in shown.items()}
 
 
 def _reduced(shot: Shot, file: LayerFile, width: int) -> Channels:
@@ -85,17 +76,6 @@ def _reduced(shot: Shot, file: LayerFile, width: int) -> Channels:
 def _shrink(plane: np.ndarray, factor: int) -> np.ndarray:
     size = -(-plane.shape[1] // factor), -(-plane.shape[0] // factor)
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
-
-
-def _over_checker(channels: Channels, layer: str, *, straight: bool) -> np.ndarray:
-    light, alpha = colour(channels, layer), channels[f"{layer}.A"][..., None]
-    squares = (np.indices(alpha.shape[:2]) // _SQUARE).sum(0)[..., None] % 2
-    checker = np.where(squares == 0, *(np.float32(shade) for shade in _CHECKER))
-    return np.asarray((light * alpha if straight else light) + (1 - alpha) * checker, np.float32)
-
-
-def _gray(matte: np.ndarray) -> np.ndarray:
-    return np.repeat((np.clip(matte, 0, 1) * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
 
 
 def _assemble(rows: dict[int, dict[str, np.ndarray]]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from vdp_engine.cli.session import Session
 from vdp_engine.cli.stages import new_shot, save, shot_at
 from vdp_engine.errors import UsageError
 from vdp_engine.farm import NAMES
-from vdp_engine.settings import Machine, Settings
+from vdp_engine.settings import Machine, Settings, flag
 
 if TYPE_CHECKING:
     from vdp_engine.farm import Exporter, FarmOptions, Job
@@ -228,7 +227,7 @@ def _shots(
 
 def _flags(values: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]:
     given = {name: values[name] for name in names} | more
-    return {f"--{'hint' if name == 'hints' else name.replace('_', '-')}": value for name, value in given.items()}
+    return {flag(name): value for name, value in given.items()}
 
 
 def _refuse(reason: str, given: dict[str, Any]) -> None:
@@ -258,26 +257,7 @@ def _summary(chosen: Exporter, jobs: list[Job], written: dict[Path, tuple[Path, 
         lines.append(f"written {folder}: {', '.join(str(path.relative_to(folder)) for path in paths)}")
     if not submit:
         lines += ["", "Nothing was handed over yet. Next: the same command with --submit, or by hand:"]
-        lines += [f"  {command}" for folder in written for command in _by_hand(chosen, jobs, folder)]
+        for folder in written:
+            here = [job for job in jobs if (folder / job.name).is_dir()]
+            lines += [f"  {command}" for command in chosen.by_hand(here, folder)]
     return lines
-
-
-def _by_hand(chosen: Exporter, jobs: list[Job], folder: Path) -> list[str]:
-    """What a person types to hand over the jobs of a folder, quoted for a shell."""
-    here = [job for job in jobs if (folder / job.name).is_dir()]
-    if chosen.name == "slurm":
-        return [shlex.join(["bash", str(folder / "submit.sh")])]
-    if chosen.name == "openjd":
-        return [
-            line
-            for job in here
-            for line in (
-                shlex.join(["deadline", "bundle", "submit", str(folder / job.name)]),
-                shlex.join(
-                    ["openjd", "run", str(folder / job.name / "template.yaml"), "-p", f"ShotFolder={job.shot}"]
-                ) + "   (here, to try it)",
-            )
-        ]  # fmt: skip
-    if chosen.name == "tractor":
-        return [shlex.join(["tractor-spool", str(folder / job.name / "job.alf")]) for job in here]
-    return [f"with the tools of your farm, from {folder / job.name}" for job in here]

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from vdp_engine.settings import STAGES, Machine, Settings, Stage
+from vdp_engine.settings import STAGES, Machine, Settings, Stage, flag
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,10 +20,10 @@ _HEADINGS: dict[Stage, str] = {
 }
 _MACHINE = "This machine (changes nothing in the layers)"
 _COMMAND = "The command"
-_SINGULAR = {"hints": "hint"}
 _METAVARS = {
     "layer": "NAME", "colorspace": "NAME", "flow_weights": "FILE", "flow_layer": "NAME", "hints": "SEQ",
-    "device": "DEVICE", "threads": "N", "seed": "N", "max_memory": "SIZE",
+    "device": "DEVICE", "threads": "N", "seed": "N", "max_memory": "SIZE", "airlight": "R,G,B", "gamma": "X",
+    "strength": "SHARE", "exposure": "STOPS", "key_fill": "SHARE", "protect": "SHARE",
 }  # fmt: skip
 
 
@@ -99,11 +99,17 @@ def _field_option(name: str, field: FieldInfo, heading: str) -> Callable[[Functi
     elif get_origin(field.annotation) is tuple:
         shown["multiple"] = True
     else:
-        shown["type"] = int if int in (field.annotation, *get_args(field.annotation)) else str
-    default = "" if field.default in (None, False, 0, ()) and name != "seed" else f" [default: {field.default}]"
+        shown["type"] = next((kind for kind in (int, float) if kind in _kinds(field.annotation)), str)
+    nothing = field.default in (None, False, 0, ()) and name not in ("seed", "exposure")
+    default = "" if nothing else f" [default: {field.default}]"
     help_text = f"{(field.description or '')[:1].upper()}{(field.description or '')[1:]}.{default}"
-    flag = _SINGULAR.get(name, name).replace("_", "-")
-    return option(f"--{flag}", name, default=None, help=help_text, heading=heading, **shown)
+    return option(flag(name), name, default=None, help=help_text, heading=heading, **shown)
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that a field may have."""
+    parts = () if get_origin(annotation) is tuple else get_args(annotation)
+    return (annotation, *(kind for part in parts for kind in _kinds(part)))
 
 
 def _choices(annotation: Any) -> list[Any]:

@@ -30,6 +30,10 @@ class Exporter(Protocol):
         """
         ...
 
+    def by_hand(self, jobs: Sequence[Job], folder: Path) -> tuple[str, ...]:
+        """What a person types to hand over the jobs that ``write`` wrote, quoted for a shell."""
+        ...
+
     def submit(self, folder: Path) -> str:
         """Hand over what ``write`` wrote; returns what the engine said, such as the number of the job.
 

@@ -58,6 +58,10 @@ class Deadline:
             files.write_json(written[-1], {step.name: list(step.needs) for step in job.steps})
         return tuple(written)
 
+    def by_hand(self, jobs: Sequence[Job], folder: Path) -> tuple[str, ...]:
+        """See ``Exporter.by_hand``; there is no one command for it."""
+        return tuple(f"with the tools of your farm, from {folder / job.name}" for job in jobs)
+
     def submit(self, folder: Path) -> str:
         """Hand over step by step, as the number of one job has to stand in the next; see ``Exporter.submit``."""
         command = _deadlinecommand()
@@ -116,7 +120,7 @@ def plugin_info(job: Job, step: Step) -> str:
 
 
 def _lines(pairs: dict[str, str]) -> str:
-    return "".join(f"{key}={tables.one_line(value, key)}\n" for key, value in pairs.items())
+    return "".join(f"{key}={tables.require_one_line(value, key)}\n" for key, value in pairs.items())
 
 
 def _deadlinecommand() -> str:

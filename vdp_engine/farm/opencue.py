@@ -61,6 +61,10 @@ class OpenCue:
             files.write_text(place / "job.outline", script)
         return tuple(written)
 
+    def by_hand(self, jobs: Sequence[Job], folder: Path) -> tuple[str, ...]:
+        """See ``Exporter.by_hand``; there is no one command for it."""
+        return tuple(f"with the tools of your farm, from {folder / job.name}" for job in jobs)
+
     def submit(self, folder: Path) -> str:
         """Hand each job to the Cuebot of ``$CUEBOT_HOSTS`` with pycue; see ``Exporter.submit``."""
         specs = {place.name: (place / _SPEC).read_text(encoding="utf-8") for place in tables.remembered(folder)}
@@ -113,7 +117,7 @@ def specification(job: Job, launcher: str) -> str:
         "maxretries": option("maxretries", "1"), "autoeat": "False", "os": option("os"),
     })  # fmt: skip
     key = ElementTree.SubElement(ElementTree.SubElement(job_tag, "env"), "key", name=VARIABLE)
-    key.text = tables.one_line(launcher, "the folder of the job")
+    key.text = tables.require_one_line(launcher, "the folder of the job")
     layers, depends = ElementTree.SubElement(job_tag, "layers"), ElementTree.SubElement(spec, "depends")
     for step in job.steps:
         layer = ElementTree.SubElement(layers, "layer", name=step.name, type="Render")
@@ -203,12 +207,12 @@ def _list(text: str) -> list[str]:
 def _fill(parent: ElementTree.Element, values: dict[str, str]) -> None:
     for name, value in values.items():
         if value:
-            ElementTree.SubElement(parent, name).text = tables.one_line(value, name)
+            ElementTree.SubElement(parent, name).text = tables.require_one_line(value, name)
 
 
 def _list_into(parent: ElementTree.Element, name: str, values: Sequence[str]) -> None:
     for value in values:
-        ElementTree.SubElement(parent, name).text = tables.one_line(value, name)
+        ElementTree.SubElement(parent, name).text = tables.require_one_line(value, name)
 
 
 def _pycue() -> Any:

@@ -72,6 +72,15 @@ class OpenJd:
                 files.write_json(written[-1], path_mapping(job))
         return tuple(written)
 
+    def by_hand(self, jobs: Sequence[Job], folder: Path) -> tuple[str, ...]:
+        """See ``Exporter.by_hand``."""
+        said: list[str] = []
+        for job in jobs:
+            place = folder / job.name
+            here = shlex.join(["openjd", "run", str(place / TEMPLATE), "-p", f"ShotFolder={job.shot}"])
+            said += [shlex.join(["deadline", "bundle", "submit", str(place)]), f"{here}   (here, to try it)"]
+        return tuple(said)
+
     def submit(self, folder: Path) -> str:
         """Hand the bundles to AWS Deadline Cloud; returns shot and number of every job, a line each.
 
@@ -115,11 +124,7 @@ def template(job: Job) -> dict[str, Any]:
     Raises:
         UsageError: there is no way to say it within the specification's limits.
     """
-    unknown = sorted({name for name, _ in job.options.extra} - set(_DEADLINE))
-    if unknown:
-        raise UsageError(
-            f"Deadline Cloud has no option {', '.join(unknown)}", code="farm_option", expected=", ".join(_DEADLINE)
-        )
+    tables.require_known(job.options, _DEADLINE, (), "Deadline Cloud")
     job = job.with_progress("openjd")
     chunked = all(_can_be_chunked(step) for step in job.steps)
     return {
@@ -242,7 +247,7 @@ def _step(step: Step, chunked: bool) -> dict[str, Any]:
 
 def _arguments(step: Step) -> list[str]:
     for word in step.engine[1:]:
-        tables.one_line(word, "the engine's argument")
+        tables.require_one_line(word, "the engine's argument")
         if "{{" in word:
             raise UsageError(
                 f"Open Job Description would replace a part of the engine's argument {word!r}", code="farm_text",
@@ -296,7 +301,7 @@ def _fits(text: str, what: str) -> str:
             f"{what} is longer than Open Job Description takes: {text[:60]} …", code="farm_text",
             expected=f"at most {_LONGEST_TEXT} characters",
         )  # fmt: skip
-    return tables.one_line(text, what)
+    return tables.require_one_line(text, what)
 
 
 def _yaml(value: dict[str, Any]) -> str:

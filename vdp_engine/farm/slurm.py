@@ -107,6 +107,10 @@ class Slurm:
             files.write_bytes(path, os.fsencode(text))
         return tuple(scripts)
 
+    def by_hand(self, jobs: Sequence[Job], folder: Path) -> tuple[str, ...]:
+        """See ``Exporter.by_hand``."""
+        return (shlex.join(["bash", str(folder / "submit.sh")]),)
+
     def submit(self, folder: Path) -> str:
         """Run ``submit.sh``; returns shot, step and number of every job, a line each.
 

@@ -78,9 +78,10 @@ def require_known(options: FarmOptions, known: Collection[str], of_steps: Collec
     allowed = {*known, *of_steps, *(f"{stage}.{name}" for stage in stages.ALL for name in of_steps)}
     unknown = sorted({name for name, _ in options.extra} - allowed)
     if unknown:
+        of_one = f" (fit.{min(of_steps)}: that of fit alone)" if of_steps else ""
         raise UsageError(
             f"{engine} has no farm option {', '.join(unknown)}", code="farm_option",
-            expected=f"{', '.join(sorted({*known, *of_steps}))} (fit.{min(of_steps)}: that of fit alone)",
+            expected=", ".join(sorted({*known, *of_steps})) + of_one,
         )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def value(job: Job, step: Step, name: str, default: str = "") -> str:
     return job.options.value(f"{step.name}.{name}", job.options.value(name, default))
 
 
-def one_line(text: str, what: str) -> str:
+def require_one_line(text: str, what: str) -> str:
     """``text``, where a file of lines can hold it as one.
 
     Raises:

@@ -12,6 +12,7 @@ Options of the job: ``priority``, ``projects``, ``tier``; of all steps, or of on
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -43,6 +44,10 @@ class Tractor:
             written.append(folder / job.name / _FILE)
             files.write_text(written[-1], text)
         return tuple(written)
+
+    def by_hand(self, jobs: Sequence[Job], folder: Path) -> tuple[str, ...]:
+        """See ``Exporter.by_hand``."""
+        return tuple(shlex.join(["tractor-spool", str(folder / job.name / _FILE)]) for job in jobs)
 
     def submit(self, folder: Path) -> str:
         """Spool each job with ``tractor-spool``; see ``Exporter.submit``."""
@@ -94,7 +99,7 @@ def word(text: str) -> str:
     Raises:
         UsageError: it has control characters.
     """
-    tables.one_line(text, "the word")
+    tables.require_one_line(text, "the word")
     if _PLAIN.fullmatch(text):
         return text
     if "\\" not in text and _is_balanced(text):

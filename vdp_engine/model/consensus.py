@@ -62,9 +62,11 @@ def shot_evidence(frames: NetFrames, hints: Sequence[Rough] = (), foregrounds: i
         foregrounds: how many foreground layers there will be; ``None``: as many as are found. Where there are more than
             hints, what moves and is claimed by no hint is foreground too.
     """
-    every = range(frames.count)
-    gathered = np.stack([without_border(frames.gathered_evidence(position)).numpy() for position in every])
-    images = torch.stack([frames[position].image for position in every])
+    found, pictures = [], []
+    for position in range(frames.count):
+        found.append(without_border(frames.gathered_evidence(position)).numpy())
+        pictures.append(frames[position].image)  # still held: a second pass would read every file again
+    gathered, images = np.stack(found), torch.stack(pictures)
     low, high = picture_range(images)
     cut = superpixels(frames, low, high)
     votes = cut.paint(vote(cut, cut.means(gathered)), frames.size)
@@ -133,11 +135,8 @@ def vote(cut: Superpixels, values: Array) -> Array:
     among, spread = _likest(references, references, None)
     for _ in range(_PASSES - 1):
         own = (among[1] * own[among[0]]).sum(1)
-    parts = []
-    for part in looks.split(_CHUNK):
-        (index, weight), _ = _likest(part, references, spread)
-        parts.append((weight * own[index]).sum(1))
-    return torch.cat(parts).reshape(values.shape).numpy()
+    (index, weight), _ = _likest(looks, references, spread)
+    return (weight * own[index]).sum(1).reshape(values.shape).numpy()
 
 
 def _likest(looks: Tensor, references: Tensor, spread: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor]:

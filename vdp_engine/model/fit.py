@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,9 @@ from vdp_engine import files
 from vdp_engine.errors import FitError, ShotError
 from vdp_engine.machine import require, threads, torch_device
 from vdp_engine.model import store
-from vdp_engine.model.consensus import shot_evidence
-from vdp_engine.model.features import perceptual
 from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.layers import LayersObjective, Phase
-from vdp_engine.model.steering import Rough
-from vdp_engine.model.training import TrainingSet
+from vdp_engine.model.task import Objective, Phase
+from vdp_engine.model.tasks import TASK_MODELS
 from vdp_engine.motion import MotionFrame, shot_scale, shot_sizes, stamp_of
 from vdp_engine.progress import Reporter
 from vdp_engine.settings import Machine, short_digest
@@ -41,27 +38,6 @@ _BYTES_A_FRAME_PIXEL = 900
 _MOST_FRAMES = 96
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 1e-4
-
-
-class Objective(Protocol):
-    """What a task brings to the fit: nets, phases, and a loss.
-
-    ``state`` is saved with every checkpoint, the part of it named in ``kept`` with the model.
-    """
-
-    state: dict[str, Tensor]
-    phases: tuple[Phase, ...]
-
-    @property
-    def kept(self) -> tuple[str, ...]: ...
-    @property
-    def nets(self) -> nn.Module: ...
-    def facts(self) -> dict[str, Any]: ...
-    def to(self, device: torch.device) -> None: ...
-    def parameters(self, phase: Phase) -> list[nn.Parameter]: ...
-    def before_step(self, phase: Phase, step: int) -> None: ...
-    def loss(self, phase: Phase, step: int) -> tuple[Tensor, dict[str, Tensor]]: ...
-    def after_phase(self, phase: Phase, frames: NetFrames) -> None: ...
 
 
 def fit(shot: Shot, machine: Machine, reporter: Reporter) -> None:
@@ -82,10 +58,7 @@ def fit(shot: Shot, machine: Machine, reporter: Reporter) -> None:
     reporter.note(f"fitting on {device}, {threads(machine)} CPU threads")
     reporter.progress("fit", 0.0, "reading the motion of the shot")
     frames = net_frames(shot)
-    layers = shot.settings.layers
-    evidence = shot_evidence(frames, _hints(shot, frames), None if layers == "auto" else layers - 1)
-    training = TrainingSet.of(frames, evidence).to(device)
-    _Fit(shot, digest, device, training, frames, reporter).run()
+    _Fit(shot, digest, device, frames, reporter).run()
 
 
 def _require_memory(shot: Shot, machine: Machine) -> None:
@@ -130,47 +103,37 @@ def net_frames(shot: Shot, scale: tuple[float, float] | None = None) -> NetFrame
     return NetFrames(read, len(shot.frames), scale, shot_sizes(shot).net)
 
 
-def _hints(shot: Shot, frames: NetFrames) -> list[Rough]:
-    """What each hint says of the frames it has pictures for, at twice the net size, by position in the shot."""
-    size = (2 * frames.size[0], 2 * frames.size[1])
-    at = {frame: position for position, frame in enumerate(shot.frames)}
-    return [{at[frame]: hint.read(frame, shot.plate.canvas, size) for frame in hint.frames} for hint in shot.hints]
-
-
 @dataclass
 class _Fit:
     shot: Shot
     digest: str
     device: torch.device
-    training: TrainingSet
     frames: NetFrames
     reporter: Reporter
     unsaved: Callable[[], None] | None = None  # writes a checkpoint of the steps since the last one
 
     def run(self) -> None:
-        features_name, features = perceptual(self.device)
-        make = partial(LayersObjective, self.training, self.shot.settings, features)
-        torch.manual_seed(self.shot.settings.seed)
         checkpoint = store.load(self.shot.checkpoint_file, self.digest)
-        if checkpoint is None:
-            objective, begun = make(), (0, 0)
-        else:
-            objective, begun = make(count=checkpoint.facts["layers"]), tuple(checkpoint.facts["at"])
+        begun = None if checkpoint is None else checkpoint.facts
+        objective = TASK_MODELS[self.shot.settings.task].objective(self.shot, self.frames, self.device, begun)
+        at = (0, 0)
+        if checkpoint is not None:
+            at = tuple(checkpoint.facts["at"])
             objective.nets.load_state_dict(checkpoint.group("nets"))
             objective.state |= checkpoint.group("state")
-            self.reporter.note(f"going on from step {begun[1]} of the phase {objective.phases[begun[0]].name}")
+            self.reporter.note(f"going on from step {at[1]} of the phase {objective.phases[at[0]].name}")
         objective.to(self.device)
 
         total = sum(phase.steps for phase in objective.phases)
-        done = sum(phase.steps for phase in objective.phases[: begun[0]])
+        done = sum(phase.steps for phase in objective.phases[: at[0]])
         try:
-            self._phases(objective, begun, checkpoint, total, done)
+            self._phases(objective, at, checkpoint, total, done)
         except Stopped:
             if self.unsaved is not None:
                 with held():
                     self.unsaved()
             raise
-        self._finish(objective, features_name)
+        self._finish(objective)
 
     def _phases(
         self, objective: Objective, begun: tuple[int, ...], checkpoint: store.Stored | None, total: int, done: int
@@ -243,13 +206,13 @@ class _Fit:
             **more,
         }
 
-    def _finish(self, objective: Objective, features_name: str) -> None:
+    def _finish(self, objective: Objective) -> None:
         kept = {name: objective.state[name] for name in objective.kept}
         tensors = store.grouped(nets=objective.nets.state_dict(), shot=kept)
-        facts = self._facts(objective, features=features_name, key_frames=len(self.training.places))
+        facts = self._facts(objective)
         store.save(self.shot.model_file, store.Stored(tensors, facts))
         self.shot.checkpoint_file.unlink(missing_ok=True)
-        self.reporter.progress("fit", 1.0, f"fitted on {len(self.training.places)} of {self.frames.count} frames")
+        self.reporter.progress("fit", 1.0, f"fitted on {facts['key_frames']} of {self.frames.count} frames")
 
 
 def _restore(optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], moments: dict[str, Tensor]) -> None:

@@ -12,16 +12,17 @@ terms and weights from the first step, nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, one_hot
+from torch.nn.functional import one_hot
 
 from vdp_engine.model import losses
 from vdp_engine.model.appearance import colour_posterior, fill, lab_cells
 from vdp_engine.model.frames import NetFrames
+from vdp_engine.model.task import Phase
 from vdp_engine.model.tracks import MOST_FOREGROUNDS, find_tracks, steered_tracks
 from vdp_engine.model.training import TrainingSet
 from vdp_engine.model.unet import UNet
@@ -38,16 +39,6 @@ _BATCH_PAIRS = 2
 PAPER = {"rec": 1.0, "layer": 1.0, "warp": 0.01, "sim": 0.001, "mask": 0.01}
 _SMOOTH = 0.1
 _STEADY = 0.1
-_LEFT_OUT = 0.05  # most that a track left to the background keeps of its matte
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One stretch of the fit: how many steps, and the highest learning rate of its one-cycle schedule."""
-
-    name: str
-    steps: int
-    rate: float
 
 
 PHASES: dict[str, dict[str, tuple[Phase, ...]]] = {
@@ -134,7 +125,7 @@ def visibility(mattes: Tensor) -> Tensor:
 
 
 class LayersObjective:
-    """The objective of the task over a training set; see ``fit.Objective`` for the part it plays.
+    """The objective of the task over a training set; see ``task.Objective`` for the part it plays.
 
     ``state`` is what belongs to the fit beside the nets: ``contrast`` (N, h, w), signed evidence that a key frame's
     pixel moves; over all frames of the shot, uint8 (T, h, w): ``evidence``, 128 where a pixel may as well move as not,
@@ -150,6 +141,7 @@ class LayersObjective:
         features: Callable[[Tensor], list[Tensor]],
         *,
         count: int | None = None,
+        features_name: str = "",
     ) -> None:
         # With layers=auto the nets start with all the layers there may be, and keep those that are found. The paper's
         # objective finds no tracks to count.
@@ -159,6 +151,7 @@ class LayersObjective:
         self.nets = LayersNets(count or self._wanted or 1 + MOST_FOREGROUNDS)
         self.phases = PHASES[settings.objective][settings.quality]
         self._training, self._features, self._seed = training, features, settings.seed
+        self._features_name = features_name
         self.nets.standardise(training.image)
         self._cells = lab_cells(training.image.cpu())
         self._edges = losses.edge_weights(training.image)
@@ -175,9 +168,14 @@ class LayersObjective:
         self.nets.to(device)
         self.state = {name: value.to(device) for name, value in self.state.items()}
 
-    def facts(self) -> dict[str, int]:
+    def facts(self) -> dict[str, Any]:
         """What the model file says of the nets."""
-        return {"layers": self.nets.count, "found": int(self.nets.found)}
+        return {
+            "layers": self.nets.count,
+            "found": int(self.nets.found),
+            "features": self._features_name,
+            "key_frames": len(self._training.places),
+        }
 
     def parameters(self, phase: Phase) -> list[nn.Parameter]:
         """What the phase optimises."""
@@ -197,11 +195,14 @@ class LayersObjective:
         """Group what moves into layers after the evidence phase; put the layers in order after the paper's."""
         if phase.name == "evidence":
             evidence = self.state["evidence"]
-            every = range(frames.count)
-            moving = np.stack([moving_matte(self.nets, evidence, frames, position) for position in every])
+            found, images = [], []
+            for position in range(frames.count):
+                found.append(moving_matte(self.nets, evidence, frames, position))
+                images.append(frames[position].image)  # still held: a second pass would read every file again
+            moving = np.stack(found)
             foregrounds = None if self._wanted is None else self._wanted - 1
             claims, hinted = self._training.claims.cpu().numpy(), self._training.hinted.cpu().numpy()
-            cells = lab_cells(torch.stack([frames[position].image for position in every]))
+            cells = lab_cells(torch.stack(images))
             if self._hints:
                 tracks = steered_tracks(moving, claims, hinted, self._hints, foregrounds, cells)
             else:
@@ -216,7 +217,7 @@ class LayersObjective:
             motion = (mattes * self._training.contrast[:, None]).sum((0, 2, 3)) / mattes.sum((0, 2, 3)).clamp_min(1e-6)
             self.nets.order.copy_(motion.argsort())
             every = range(frames.count)
-            background = np.stack([_frame_mattes(self.nets, frames, position)[0].numpy() for position in every])
+            background = np.stack([frame_mattes(self.nets, frames, position)[0].numpy() for position in every])
             self._keep_for_shot("foreground", ((1 - background) * 255).astype(np.uint8))
 
     def _keep_for_shot(self, name: str, value: np.ndarray) -> None:
@@ -312,82 +313,17 @@ class LayersObjective:
 @torch.no_grad()
 def moving_matte(nets: LayersNets, evidence: Tensor, frames: NetFrames, position: int) -> np.ndarray:
     """How surely each pixel of a frame does not belong to the background, (h, w): nets and evidence, half each."""
-    net = _frame_mattes(nets, frames, position)
-    return (0.5 * (1 - net[0]) + 0.5 * _evidence_matte(evidence, position)).numpy()
-
-
-@dataclass(frozen=True)
-class NetLayers:
-    """What the nets say of one frame, at net size; float32 on the CPU.
-
-    Attributes:
-        mattes: (L, h, w), sum to 1 over L, background first.
-        colours: (L, 3, h, w), log-encoded: each layer's colour everywhere, also where it is covered.
-        confidence: (h, w), 0 to 1.
-    """
-
-    mattes: Tensor
-    colours: Tensor
-    confidence: Tensor
+    net = frame_mattes(nets, frames, position)
+    return (0.5 * (1 - net[0]) + 0.5 * evidence_matte(evidence, position)).numpy()
 
 
 @torch.no_grad()
-def apply_layers(
-    nets: LayersNets, evidence: Tensor, owner: Tensor | None, frames: NetFrames, position: int
-) -> NetLayers:
-    """The layers of one frame at net size.
-
-    Args:
-        evidence: uint8 (T, h, w), as ``LayersObjective`` keeps it.
-        owner: uint8 (T, h, w); ``None`` after the paper's objective, which knows neither tracks nor evidence.
-
-    The average of net and evidence was measured better and steadier than either.
-    """
-    net = _frame_mattes(nets, frames, position)
-    moving = _evidence_matte(evidence, position)
-    if owner is None:
-        mattes = net
-    else:
-        owned = one_hot(owner[position].long(), nets.count).permute(2, 0, 1)[1:].float()
-        foreground = 0.5 * net[1:] + 0.5 * owned * moving
-        left_out = owner[position] == 0
-        foreground = torch.where(left_out, foreground.clamp(max=_LEFT_OUT / (nets.count - 1)), foreground)
-        mattes = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
-    frame = frames[position]
-    device = nets.mean.device
-    as_fitted = mattes[nets.order.cpu().argsort()]  # the RGB-Nets are in the order in which they were fitted
-    colours = nets.colours(frame.image[None].to(device), visibility(as_fitted[None]).to(device))[0, nets.order].cpu()
-    sure = 1 - net[0] if owner is None else 0.5 * (1 - net[0]) + 0.5 * moving
-    return NetLayers(mattes, colours, confidence(sure, mattes[1:].sum(0), frame.trust.amax(0)))
-
-
-def confidence(sure: Tensor, matte: Tensor, trust: Tensor) -> Tensor:
-    """The chance that a pixel is on the right side of the matte, (h, w), 0 to 1.
-
-    Args:
-        sure: (h, w), how surely nets and evidence together call the pixel foreground, before anything was left out.
-        matte: (h, w), the foreground's matte.
-        trust: (h, w), forward-backward consistency of the flow.
-
-    What leans on the border of the picture is foreground less surely, by the share of its outline that lies there: more
-    often than an object it is water, a shadow, or something near that the camera passes.
-    """
-    inside = matte > 0.5
-    right = torch.where(inside, sure, 1 - sure)
-    chance = 0.5 + (right - 0.5) * (0.5 + 0.5 * trust)
-    outline = inside & (max_pool2d((~inside).float()[None, None], 3, 1, 1)[0, 0] > 0)
-    border = torch.zeros_like(inside)
-    border[0] = border[-1] = border[:, 0] = border[:, -1] = True
-    on_border = inside & border
-    share = float(on_border.sum()) / max(int((outline | on_border).sum()), 1)
-    return torch.where(inside, chance * (1 - share), chance).clamp(0, 1)
-
-
-@torch.no_grad()
-def _frame_mattes(nets: LayersNets, frames: NetFrames, position: int) -> Tensor:
+def frame_mattes(nets: LayersNets, frames: NetFrames, position: int) -> Tensor:
+    """Mattes (L, h, w) of a frame as the α-Net sees them, background first, on the CPU."""
     frame, device = frames[position], nets.mean.device
     return nets.logits(frame.image[None].to(device), frame.flow_rgb[None].to(device)).softmax(1)[0, nets.order].cpu()
 
 
-def _evidence_matte(evidence: Tensor, position: int) -> Tensor:
+def evidence_matte(evidence: Tensor, position: int) -> Tensor:
+    """The kept evidence of a frame as a matte, (h, w), 0 to 1."""
     return evidence[position].cpu().float() / 255

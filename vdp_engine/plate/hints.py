@@ -90,7 +90,34 @@ class Hint:
         Raises:
             PlateError: ``unreadable``; ``hint_empty`` where nothing in the picture is inside or outside.
         """
+        return self._placed(self._pictures[frame], _masks(self._pictures[frame]), canvas, size)
+
+    def read_map(self, frame: int, canvas: Window, size: tuple[int, int]) -> Shares:
+        """The values of one of ``frames``, where the hint is a map and not a matte.
+
+        Args:
+            canvas, size: as for ``read``.
+
+        Returns:
+            float32 ``(2, *size)``: the mean, 0 to 1, of what is known in each pixel's area, and the share 0 to 1 of it
+            that is known.
+
+        Raises:
+            PlateError: ``unreadable``; ``hint_empty`` where nothing in the picture is known.
+        """
         picture = self._pictures[frame]
+        values = _values(picture)
+        known = np.isfinite(values)
+        if not known.any():
+            raise _empty(picture, "values from 0 to 1 somewhere")
+        told = np.where(known, np.clip(values, 0, 1), 0)
+        total, share = self._placed(picture, (told, known), canvas, size)
+        return np.stack([np.where(share > 0, total / np.maximum(share, 1e-6), 0), share]).astype(np.float32)
+
+    def _placed(
+        self, picture: _Picture, planes: Sequence[npt.NDArray], canvas: Window, size: tuple[int, int]
+    ) -> Shares:
+        """Area means ``(N, *size)`` over ``canvas`` of planes over the data window of a picture, 0 outside of it."""
         full, data = picture.part.display_window, picture.part.data_window
 
         def edges(count: int, seen: tuple[int, int], shown: tuple[int, int], own: tuple[int, int], at: int) -> Edges:
@@ -101,15 +128,22 @@ class Hint:
         shown = self._display
         rows = edges(size[0], (canvas.y, canvas.height), (shown.y, shown.height), (full.y, full.height), data.y)
         columns = edges(size[1], (canvas.x, canvas.width), (shown.x, shown.width), (full.x, full.width), data.x)
-        return np.stack([_area_means(_area_means(mask, rows).T, columns).T for mask in _masks(picture)])
+        return np.stack([_area_means(_area_means(plane, rows).T, columns).T for plane in planes])
 
-    def check(self) -> None:
+    def check(self, *, matte: bool = True) -> None:
         """Read all pictures, so that faults show before hours of work and not after them.
+
+        Args:
+            matte: whether it is a rough matte, or a map of values.
 
         Raises:
             PlateError: ``unreadable``; ``hint_empty``: a picture says nothing, or all of them together say nowhere
                 what is inside, or that everything is.
         """
+        if not matte:
+            for frame in self.frames:
+                self.read_map(frame, self._display, (1, 1))
+            return
         inside_somewhere, known_apart = False, False
         for picture in self._pictures.values():
             inside, _ = _masks(picture)
@@ -260,25 +294,31 @@ def _check_shape(path: Path, frame: int, part: Part, plate: Plate) -> None:
         )
 
 
-def _masks(picture: _Picture) -> tuple[Mask, Mask]:
-    """Where a picture says inside and where outside, bool (H, W) over its data window."""
+def _values(picture: _Picture) -> npt.NDArray[np.float32]:
+    """The matte of a picture as stored, (H, W) over its data window; NaN where it is not known."""
     channels = [*picture.matte, *(() if picture.alpha is None else (picture.alpha,))]
     pixels = read_pixels(picture.path, picture.part, channels, picture.frame)
     with np.errstate(invalid="ignore", over="ignore"):
         matte = pixels[..., : len(picture.matte)].mean(axis=-1)
     if picture.alpha is not None:
         matte[~(pixels[..., -1] >= _OPAQUE)] = nan
+    return matte
+
+
+def _masks(picture: _Picture) -> tuple[Mask, Mask]:
+    """Where a picture says inside and where outside, bool (H, W) over its data window."""
+    matte = _values(picture)
     inside, outside = matte >= INSIDE, matte <= OUTSIDE
     if not inside.any() and not outside.any():
-        raise PlateError(
-            f"the hint {picture.path} says nothing: it is grey, transparent or without a value everywhere",
-            code="hint_empty",
-            path=picture.path,
-            frame=picture.frame,
-            expected=f"values of at least {INSIDE} inside the layer or at most {OUTSIDE} outside of it",
-            remedy=_HOW_TO_PAINT,
-        )
+        raise _empty(picture, f"values of at least {INSIDE} inside the layer or at most {OUTSIDE} outside of it")
     return inside, outside
+
+
+def _empty(picture: _Picture, expected: str) -> PlateError:
+    return PlateError(
+        f"the hint {picture.path} says nothing: it is grey, transparent or without a value everywhere",
+        code="hint_empty", path=picture.path, frame=picture.frame, expected=expected, remedy=_HOW_TO_PAINT,
+    )  # fmt: skip
 
 
 def _area_means(values: npt.NDArray, edges: Edges) -> Shares:

@@ -26,8 +26,8 @@ from scipy.sparse.linalg import spsolve
 
 from vdp_engine.motion import MotionFrame, camera_flow
 from vdp_engine.motion.sizes import Size
-from vdp_engine.render.clean import resample
-from vdp_engine.render.resize import shrunk
+from vdp_engine.render.clean import resample, within
+from vdp_engine.render.resize import pixels, shrunk
 
 Array = NDArray[np.float32]
 
@@ -68,7 +68,7 @@ def still(size: Size) -> Array:
 
 def advanced(shift: Array, flow: Array) -> Array:
     """The way of a frame whose ``flow`` (h, w, 2) leads to a frame with the way ``shift``."""
-    return flow + resample(shift, _pixels(flow) + flow)
+    return flow + resample(shift, pixels((flow.shape[0], flow.shape[1])) + flow)
 
 
 def layer_flow(motion: MotionFrame, gap: int, matte: Array, *, background: bool) -> Array:
@@ -118,10 +118,9 @@ def anchor(shift: Array, here: Look, reference: Look) -> Array:
 
 def _step(shift: Array, image: Array, matte: Array, other: Array, other_matte: Array) -> Array | None:
     """One round of ``anchor`` at one size, (h, w, 2); ``None``: too little of the layer is seen in both."""
-    height, width = size = (image.shape[0], image.shape[1])
-    way = _pixels(shift) + shift
-    inside = ((way >= 0) & (way <= (width - 1, height - 1))).all(-1)
-    seen = np.asarray(matte * resample(other_matte, way, outside=0) * inside, np.float32)
+    size = (image.shape[0], image.shape[1])
+    way = pixels(size) + shift
+    seen = np.asarray(matte * resample(other_matte, way, outside=0) * within(way, size), np.float32)
     # A slope between two layers is none of the layer's own.
     seen = np.asarray(cv2.erode(seen, np.ones((3, 3))), np.float32)
     if np.count_nonzero(seen > 0.5) < _LEAST:
@@ -243,12 +242,6 @@ def _resized(shift: Array, size: Size) -> Array:
 
 def _resized_plain(x: Array, size: Size) -> Array:
     return np.asarray(cv2.resize(x, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _pixels(like: Array) -> Array:
-    """(h, w, 2): x and y of every pixel."""
-    height, width = like.shape[:2]
-    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
 
 
 def _last(x: Array) -> Array:

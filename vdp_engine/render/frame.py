@@ -18,37 +18,19 @@ from vdp_engine.model.appearance import fill
 from vdp_engine.motion import MotionFrame
 from vdp_engine.motion.proxy import DARKEST
 from vdp_engine.motion.sizes import Size
-from vdp_engine.plate import Frame, Window, log_encode, to_half
-from vdp_engine.plate.writer import HALF_MAX
+from vdp_engine.plate import Frame, Window, log_encode
 from vdp_engine.render.bands import Material, View, bands
 from vdp_engine.render.clean import Background, Fetched, Source, assemble, continued, resample, tone, within
 from vdp_engine.render.refine import refine
-from vdp_engine.render.resize import enlarged, shrunk
+from vdp_engine.render.resize import enlarged, pixels, shrunk
 from vdp_engine.render.split import residual
+from vdp_engine.render.task import Plane, Rendered, as_float, store
 from vdp_engine.render.vectors import vector_channels
 
 Array = NDArray[np.float32]
-Plane = NDArray[np.generic]
 
 _CORE = 0.98
 _CLEAR = 0.9
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """The channels of a frame over the plate's data window, as they go to the file, and what was noticed.
-
-    Attributes:
-        channels: (H, W) by EXR channel name, float16 or float32.
-        clamped: values that half could not hold.
-        holes: pixels of the plate that were NaN or Inf.
-        invented: share of the background's hole that no frame of the shot shows.
-    """
-
-    channels: dict[str, Plane]
-    clamped: int
-    holes: int
-    invented: float
 
 
 @dataclass(frozen=True)
@@ -108,8 +90,7 @@ class FrameRenderer:
         mattes = [shrunk(matte, self.working) for matte in foreground]
         completed = []
         for colour, matte in zip(net.colours[1:].numpy(), mattes, strict=True):
-            whole = (slice(0, self.working[0]), slice(0, self.working[1]))
-            base = enlarged(np.ascontiguousarray(colour.transpose(1, 2, 0)), self.working, whole)
+            base = enlarged(np.ascontiguousarray(colour.transpose(1, 2, 0)), self.working)
             detail = fill(
                 torch.from_numpy(np.ascontiguousarray((small - base).transpose(2, 0, 1)))[None],
                 torch.from_numpy((matte > _CORE).astype(np.float32))[None, None],
@@ -135,15 +116,12 @@ class FrameRenderer:
     def _view(self, source: Source, small: Array, background: Array, weight: float) -> tuple[View, Fetched]:
         """A view of full size, and what it shows at working size."""
         light = self.read(source.position).on(self.canvas)
-        height, width = self.working
-        whole = (slice(0, height), slice(0, width))
         way = self.background.way(source, self.working)
-        shows = enlarged(source.shows, self.working, whole) * within(way, self.working)
+        shows = enlarged(source.shows, self.working) * within(way, self.working)
         carried = resample(self._small(light), way)
         change = tone(small, carried, (background * shows > _CLEAR).astype(np.float32))
-        here = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
-        seen = carried + enlarged(change, self.working, whole)
-        return View(light, way - here, source.shows, change, weight), (lambda: seen, shows, weight)
+        seen = carried + enlarged(change, self.working)
+        return View(light, way - pixels(self.working), source.shows, change, weight), (lambda: seen, shows, weight)
 
     def _file(
         self, frame: Frame, material: Material, vectors: Mapping[str, Array], pool: ThreadPoolExecutor
@@ -168,24 +146,29 @@ class FrameRenderer:
         clamped, invented = zip(*pool.map(fill_in, bands(rows, self.canvas.width)), strict=True)
         area = float(np.sum(material.hole[rows], dtype=np.float64))
         holes = 0 if frame.holes is None else int(frame.holes.sum())
-        return Rendered(written, sum(clamped), holes, sum(invented) / max(area, 1e-6))
+        told = {
+            "vdp/alpha": self.alpha,
+            "vdp/layers": 1 + len(material.foreground),
+            "vdp/invented": sum(invented) / max(area, 1e-6),  # share of the background's hole that no frame shows
+        }
+        return Rendered(written, sum(clamped), holes, told)
 
     def _round(self, channels: Mapping[str, Array], columns: slice, written: Mapping[str, Plane]) -> int:
         """Round rows of channels into ``written``, the residual on top; gives how many values of the plate clamped."""
         clamped = 0
         for name, plane in channels.items():
-            changed = _store(plane[:, columns], written[name])
+            changed = store(plane[:, columns], written[name])
             clamped += changed if name in RGB else 0
         layers = [name[:-2] for name in channels if name.endswith(".R") and name != "clean.R"]
         for c in RGB:
             # On what the file will hold of plate and layers, so that it makes up for their rounding.
             parts = [self._weighed(written, layer, c) for layer in layers]
-            _store(residual(_float(written[c]), parts), written[f"residual.{c}"])
+            store(residual(as_float(written[c]), parts), written[f"residual.{c}"])
         return clamped
 
     def _weighed(self, written: Mapping[str, Plane], layer: str, c: str) -> Array:
-        part = _float(written[f"{layer}.{c}"])
-        return part * _float(written[f"{layer}.A"]) if self.alpha == "straight" else part
+        part = as_float(written[f"{layer}.{c}"])
+        return part * as_float(written[f"{layer}.A"]) if self.alpha == "straight" else part
 
 
 def _hole(foreground: Array) -> Array:
@@ -206,20 +189,3 @@ def channel_names(layers: int, more: Iterable[str] = ()) -> list[str]:
     names = [*RGB, "A"]
     names += [f"{layer}.{c}" for layer in layer_names(layers) for c in (*RGB, "A")]
     return [*names, *(f"clean.{c}" for c in RGB), "confidence.A", *more, *(f"residual.{c}" for c in RGB)]
-
-
-def _store(values: Array, into: Plane) -> int:
-    """Round ``values`` to the type of ``into``; gives how many half could not hold."""
-    if into.dtype == np.float32:
-        into[...] = values
-        return 0
-    if values.min() >= -HALF_MAX and values.max() <= HALF_MAX:
-        # numpy rounds to half one value at a time, torch many.
-        torch.from_numpy(into).copy_(torch.from_numpy(values))
-        return 0
-    into[...], changed = to_half(values)
-    return changed
-
-
-def _float(plane: Plane) -> Array:
-    return torch.from_numpy(plane).float().numpy()

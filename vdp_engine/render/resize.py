@@ -21,13 +21,20 @@ def shrunk(x: Array, size: Size) -> Array:
     return np.asarray(cv2.resize(x, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
 
-def enlarged(x: Array, size: Size, box: Box) -> Array:
-    """The part in ``box`` of ``x`` (h, w[, C]) resized bilinearly to ``size``."""
+def enlarged(x: Array, size: Size, box: Box | None = None) -> Array:
+    """``x`` (h, w[, C]) resized bilinearly to ``size``, all of it or the part in ``box``."""
+    box = box or (slice(0, size[0]), slice(0, size[1]))
     if x.shape[:2] == size:
         return x[box]
     rows, columns = (np.arange(part.start, part.stop) for part in box)
     map_x, map_y = np.meshgrid(*_positions((x.shape[0], x.shape[1]), size, rows, columns))
     return np.asarray(cv2.remap(x, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def pixels(size: Size) -> Array:
+    """(h, w, 2): x and y of every pixel of a picture of ``size``."""
+    height, width = size
+    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
 
 
 def sampled(x: Array, size: Size, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:

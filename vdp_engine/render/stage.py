@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
-from functools import partial
+from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from vdp_engine import __version__, files
 from vdp_engine.equations import EQUATIONS, MODEL_ATTRIBUTE, SETTINGS_ATTRIBUTE
-from vdp_engine.machine import left, require, threads, torch_device, workers
+from vdp_engine.machine import left, require, torch_device, workers
 from vdp_engine.model import Decomposition, load_decomposition
 from vdp_engine.model.fit import fit_digest
-from vdp_engine.motion import MotionFrame, shot_sizes
-from vdp_engine.plate import Frame, FrameHeader, write_layers
+from vdp_engine.plate import FrameHeader, write_layers
 from vdp_engine.plate.header import stamps
 from vdp_engine.progress import Reporter
-from vdp_engine.render.clean import Background
-from vdp_engine.render.frame import FrameRenderer, Rendered, channel_names
+from vdp_engine.render.plates import BYTES_A_PIXEL, Plates
+from vdp_engine.render.task import Rendered
+from vdp_engine.render.tasks import RENDER_TASKS
 from vdp_engine.settings import Machine
 from vdp_engine.shot import Shot
-
-# Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels: the plate
-# and the six that its background is fetched from, one of them log-encoded, four mattes, and what readers and
-# allocators hold.
-_BYTES_A_PIXEL = 144
-_VECTORS_BYTES_A_PIXEL = 32
-_PLATE_BYTES_A_PIXEL = 12
-_PLATES_AT_WORK = 7
-_MOST_PLATES = 12
 
 
 def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int] | None = None) -> None:
@@ -50,17 +39,9 @@ def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[in
         return
     files.require_writable(shot.out)
     model = load_decomposition(shot, torch_device(machine))
-    plates = _Plates(shot, machine, model.count)
-    renderer = FrameRenderer(
-        canvas=shot.plate.canvas,
-        working=shot_sizes(shot).flow,
-        background=_background(shot, model),
-        read=plates.at,
-        bit_depth=shot.settings.bit_depth,
-        alpha=shot.settings.alpha,
-        motion=partial(_motion, shot) if shot.settings.vectors else None,
-        threads=threads(machine),
-    )
+    task = RENDER_TASKS[shot.settings.task]
+    plates = Plates(shot, _room_for_plates(shot, machine, model))
+    renderer = task.renderer(shot, model, plates, machine)
     # In more, the nets' small pictures would wait for threads that are busy with a frame or its file, and sums would
     # depend on their number.
     torch.set_num_threads(1)
@@ -79,10 +60,10 @@ def render(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[in
         under_way: tuple[int, Future[None]] | None = None
         for frame in todo:
             position = positions[frame]
-            rendered = renderer.render(position, model.at(position))
+            rendered = renderer.render(position)
             if under_way is not None:
                 written(*under_way)
-            under_way = frame, writer.submit(_write, shot, model, shot.plate.header(frame), rendered)
+            under_way = frame, writer.submit(_write, shot, model.digest, shot.plate.header(frame), rendered)
             _tell(frame, rendered, reporter)
         if under_way is not None:
             written(*under_way)
@@ -99,77 +80,44 @@ def pending(shot: Shot, frames: Sequence[int]) -> tuple[int, ...]:
     return tuple(frame for frame in frames if stamps(shot.layer_file(frame), *made_from) != wanted)
 
 
-def require_memory(shot: Shot, machine: Machine, layers: int) -> int:
+def require_memory(shot: Shot, machine: Machine, model: Decomposition[Any] | None = None) -> int:
     """Refuse a shot whose frames do not fit into memory; returns what rendering one takes, in bytes.
+
+    Args:
+        model: the shot's, where there is one yet.
 
     Raises:
         TryAgainError: there is less left than it takes.
     """
-    height, width = shot.plate.canvas.shape
-    needed = shot.plate.canvas.area * _bytes_a_pixel(shot, layers)
+    task, canvas = RENDER_TASKS[shot.settings.task], shot.plate.canvas
+    a_pixel = task.bytes_a_pixel(shot, model)
+    if any(shot.plate.header(frame).data_window != canvas for frame in shot.frames):
+        a_pixel += task.plates * BYTES_A_PIXEL  # the plates as they are, and placed on the canvas
+    needed = canvas.area * a_pixel
+    height, width = canvas.shape
     require(needed, f"rendering a frame of {width}x{height}", machine)
     return needed
 
 
-class _Plates:
-    """Frames of the plate by position, the last few kept: neighbours look for their background in the same ones."""
-
-    def __init__(self, shot: Shot, machine: Machine, layers: int) -> None:
-        self._shot = shot
-        needed = require_memory(shot, machine, layers)
-        spare = (left(machine) - needed) // (_PLATE_BYTES_A_PIXEL * shot.plate.canvas.area)
-        self._keep = min(_PLATES_AT_WORK + spare, _MOST_PLATES)
-        self._held: OrderedDict[int, Frame] = OrderedDict()
-
-    def at(self, position: int) -> Frame:
-        if position in self._held:
-            self._held.move_to_end(position)
-            return self._held[position]
-        if len(self._held) >= self._keep:
-            self._held.popitem(last=False)
-        self._held[position] = self._shot.plate.read(self._shot.frames[position])
-        return self._held[position]
+def _room_for_plates(shot: Shot, machine: Machine, model: Decomposition[Any]) -> int:
+    """How many frames of the plate may be kept in what memory is left."""
+    task = RENDER_TASKS[shot.settings.task]
+    spare = (left(machine) - require_memory(shot, machine, model)) // (BYTES_A_PIXEL * shot.plate.canvas.area)
+    return min(task.plates + spare, task.most_plates)
 
 
-def _bytes_a_pixel(shot: Shot, layers: int) -> int:
-    settings, canvas = shot.settings, shot.plate.canvas
-    written = len(channel_names(layers)) + (4 if settings.vectors else 0)
-    size = _BYTES_A_PIXEL + 2 * written * (2 if settings.bit_depth == "half" else 4)
-    size += _VECTORS_BYTES_A_PIXEL if settings.vectors else 0
-    if any(shot.plate.header(frame).data_window != canvas for frame in shot.frames):
-        size += _PLATES_AT_WORK * _PLATE_BYTES_A_PIXEL  # the plates as they are, and placed on the canvas
-    return size
-
-
-def _background(shot: Shot, model: Decomposition) -> Background:
-    """Camera motion of the whole shot, which is a few numbers a frame, and where its foreground is."""
-    theta = []
-    for frame in shot.frames:
-        with safe_open(shot.motion_file(frame), "pt") as stored:
-            gaps = stored.get_tensor("gaps").tolist()
-            theta.append(stored.get_tensor("theta")[[gaps.index(1), gaps.index(-1)]].clone())
-    fitted = _motion(shot, 0).size
-    return Background(torch.stack(theta), fitted, model.foreground)
-
-
-def _motion(shot: Shot, position: int) -> MotionFrame:
-    return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
-
-
-def _write(shot: Shot, model: Decomposition, header: FrameHeader, rendered: Rendered) -> None:
+def _write(shot: Shot, model: str, header: FrameHeader, rendered: Rendered) -> None:
     settings = shot.settings
     attributes: dict[str, str | int | float] = {
         "vdp/task": settings.task,
         "vdp/version": __version__,
         SETTINGS_ATTRIBUTE: settings.digest("render"),
-        MODEL_ATTRIBUTE: model.digest,
+        MODEL_ATTRIBUTE: model,
         "vdp/seed": settings.seed,
         "vdp/equation": EQUATIONS[settings.task],
-        "vdp/alpha": settings.alpha,
-        "vdp/layers": model.count,
         "vdp/holes": rendered.holes,
         "vdp/clamped": rendered.clamped,
-        "vdp/invented": rendered.invented,
+        **rendered.attributes,
     }
     write_layers(
         shot.layer_file(header.number),

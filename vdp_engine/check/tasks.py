@@ -1,0 +1,11 @@
+"""Every task of the stage ``check`` by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vdp_engine.check import layers
+from vdp_engine.check.task import CheckTask
+from vdp_engine.settings import Task
+
+CHECK_TASKS: Mapping[Task, CheckTask] = {"layers": layers.TASK}

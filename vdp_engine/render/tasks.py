@@ -1,0 +1,11 @@
+"""Every task of the stage ``render`` by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vdp_engine.render import layers
+from vdp_engine.render.task import RenderTask
+from vdp_engine.settings import Task
+
+RENDER_TASKS: Mapping[Task, RenderTask] = {"layers": layers.TASK}
