@@ -30,6 +30,10 @@ bool Host::is_background() const {
     return self != nullptr && Properties(self->host).integer(kOfxImageEffectHostPropIsBackground, 0) != 0;
 }
 
+bool Host::multiple_resolutions() const {
+    return Properties(self->host).integer(kOfxImageEffectPropSupportsMultiResolution, 1) != 0;
+}
+
 void require(OfxStatus status) {
     if (status != kOfxStatOK) throw HostError(status);
 }

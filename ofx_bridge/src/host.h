@@ -23,6 +23,8 @@ struct Host {
     // False where the host lacks what no effect can do without.
     bool fetch_suites();
     bool is_background() const;
+    // Whether images may differ in size and origin.
+    bool multiple_resolutions() const;
     bool has_progress() const { return progress1 != nullptr || progress2 != nullptr; }
 };
 

@@ -5,6 +5,8 @@
 
 #include "describe.h"
 #include "instance.h"
+#include "render.h"
+#include "runtime.h"
 
 #if defined(_WIN32)
 #define VDP_EXPORT extern "C" __declspec(dllexport)
@@ -17,7 +19,10 @@ namespace {
 
 OfxStatus load() { return host().fetch_suites() ? kOfxStatOK : kOfxStatErrMissingHostFeature; }
 
-OfxStatus unload() { return kOfxStatOK; }
+OfxStatus unload() {
+    end_runtime();
+    return kOfxStatOK;
+}
 
 OfxStatus act(const char *action, OfxImageEffectHandle effect, Properties in, Properties out) {
     const auto is = [action](const char *name) { return std::strcmp(action, name) == 0; };
@@ -37,6 +42,12 @@ OfxStatus act(const char *action, OfxImageEffectHandle effect, Properties in, Pr
         get_clip_preferences(Instance::of(effect), out);
     } else if (is(kOfxImageEffectActionIsIdentity)) {
         return is_identity(Instance::of(effect), in, out);
+    } else if (is(kOfxImageEffectActionGetRegionOfDefinition)) {
+        return get_region_of_definition(Instance::of(effect), in, out);
+    } else if (is(kOfxImageEffectActionRender)) {
+        return render(Instance::of(effect), in);
+    } else if (is(kOfxActionPurgeCaches)) {
+        runtime().pictures.clear();
     } else {
         return kOfxStatReplyDefault;
     }
