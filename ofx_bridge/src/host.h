@@ -25,7 +25,6 @@ struct Host {
     bool is_background() const;
     // Whether images may differ in size and origin.
     bool multiple_resolutions() const;
-    bool has_progress() const { return progress1 != nullptr || progress2 != nullptr; }
 };
 
 Host &host();
@@ -96,6 +95,7 @@ public:
     Progress(const Progress &) = delete;
     Progress &operator=(const Progress &) = delete;
 
+    bool open() const { return open_; }
     // False: the artist pressed Cancel.
     bool update(double fraction);
 

@@ -45,6 +45,11 @@ Instance &Instance::of(OfxImageEffectHandle effect) {
 
 void Instance::attach(OfxImageEffectHandle effect) {
     auto instance = std::make_unique<Instance>(effect);
+    try {
+        instance->enable_parameters();
+    } catch (const HostError &) {
+        // A choice of a later version: no reason to lose the node. Its render will say so.
+    }
     require(host().property->propSetPointer(instance->properties.handle(), kOfxPropInstanceData, 0, instance.get()));
     instance.release();
 }

@@ -37,7 +37,7 @@ public:
     const Clip source, hint, output;
     Notices notices;
     std::atomic<bool> source_changed{false};
-    std::atomic<bool> analysing{false};
+    std::atomic<bool> analysing{false}, cancel_asked{false};
 };
 
 // Whether an output has an alpha of its own; else it is 1 everywhere.

@@ -4,28 +4,35 @@
 
 namespace vdp {
 
-void Notices::put(std::string &place, const std::string &words) {
+void Notices::put(Place place, const std::string &words) {
     {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (place == words) return;
-        place = words;
+        std::string &kept = words_[static_cast<std::size_t>(place)];
+        if (kept == words) return;
+        kept = words;
     }
-    show();
+    show(false);
 }
 
-void Notices::show() {
+void Notices::answer(const std::string &words, Place place) {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        words_[static_cast<std::size_t>(Place::news)].clear();
+        words_[static_cast<std::size_t>(Place::button_failure)].clear();
+        words_[static_cast<std::size_t>(place)] = words;
+    }
+    show(true);
+}
+
+void Notices::show(bool dialog) {
+    static const char *const types[] = {kOfxMessageError, kOfxMessageError, kOfxMessageWarning, kOfxMessageMessage};
     std::string words;
     const char *type = kOfxMessageMessage;
     {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (!failure_.empty()) {
-            words = failure_;
-            type = kOfxMessageError;
-        } else if (!warning_.empty()) {
-            words = warning_;
-            type = kOfxMessageWarning;
-        } else {
-            words = news_;
+        for (std::size_t place = 0; place < words_.size() && words.empty(); place++) {
+            words = words_[place];
+            type = types[place];
         }
         if (words == shown_) return;
         shown_ = words;
@@ -39,15 +46,8 @@ void Notices::show() {
         else
             suite->setPersistentMessage(effect_, type, "vdp", "%s", words.c_str());
     } else if (!words.empty() && suite->message != nullptr) {
-        suite->message(effect_, kOfxMessageLog, "vdp", "%s", words.c_str());
+        suite->message(effect_, dialog ? type : kOfxMessageLog, "vdp", "%s", words.c_str());
     }
-}
-
-void Notices::answer(const std::string &words) {
-    news(words);
-    const OfxMessageSuiteV2 *suite = host().message;
-    if (words.empty() || host().message_persists || suite == nullptr || suite->message == nullptr) return;
-    suite->message(effect_, kOfxMessageMessage, "vdp", "%s", words.c_str());
 }
 
 }  // namespace vdp

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <new>
 
+#include "buttons.h"
 #include "describe.h"
 #include "instance.h"
 #include "render.h"
@@ -46,6 +47,8 @@ OfxStatus act(const char *action, OfxImageEffectHandle effect, Properties in, Pr
         return get_region_of_definition(Instance::of(effect), in, out);
     } else if (is(kOfxImageEffectActionRender)) {
         return render(Instance::of(effect), in);
+    } else if (is(kOfxActionInstanceChanged)) {
+        instance_changed(Instance::of(effect), in);
     } else if (is(kOfxActionPurgeCaches)) {
         runtime().pictures.clear();
     } else {

@@ -117,10 +117,10 @@ OfxStatus render(Instance &instance, Properties in) {
         // The host asked for it: no fault, and nothing to tell.
         return kOfxStatOK;
     } catch (const Failure &failure) {
-        instance.notices.failure(words_for(failure, view, frame_at(time)));
+        instance.notices.render_failure(words_for(failure, view, frame_at(time)));
         return kOfxStatFailed;
     }
-    instance.notices.failure("");
+    instance.notices.render_failure("");
     instance.notices.warning(view.output == "plate" ? "" : instance.out_of_date());
     return kOfxStatOK;
 }
