@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{512} << 20;
 constexpr std::size_t kMostEntries = 4096;
-constexpr Milliseconds kSlice{100};
+constexpr Milliseconds kWaitSlice{100};
 
 json::Object request_for(const View &view, int frame) {
     return json::Object()
@@ -114,7 +114,7 @@ PicturePointer Pictures::shared(const std::string &key, const std::function<Pict
                 return picture;
             }
             // Somebody else fetches it. Where that fails, the next one tries for itself.
-            changed_.wait_for(lock, kSlice);
+            changed_.wait_for(lock, kWaitSlice);
             if (!watch.due()) continue;
             lock.unlock();
             watch.look();

@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kProtocol = 1;
 constexpr std::size_t kLongestLine = 1 << 20;
 constexpr std::size_t kMostFreeBuffers = 4;
-constexpr Milliseconds kSlice{100};
+constexpr Milliseconds kReadSlice{100};
 
 Milliseconds seconds_from(const char *name, int otherwise) {
     const int seconds = std::atoi(variable(name).c_str());
@@ -118,13 +118,13 @@ json::Value Session::ask(json::Object request, Milliseconds patience, Watch &wat
 
 void Session::receive(std::unique_lock<std::mutex> &lock) {
     if (reading_) {
-        arrived_.wait_for(lock, kSlice);
+        arrived_.wait_for(lock, kReadSlice);
         return;
     }
     reading_ = true;
     std::string bytes;
     lock.unlock();
-    const Process::Read read = process_->read(bytes, kSlice);
+    const Process::Read read = process_->read(bytes, kReadSlice);
     lock.lock();
     reading_ = false;
     unread_ += bytes;
