@@ -41,23 +41,20 @@ class Buffers:
         self._kept: OrderedDict[_File, mmap.mmap] = OrderedDict()
         self._lock = threading.Lock()
 
-    def picture(self, path: Path, height: int, width: int, components: int, *, written: bool) -> NDArray[np.float32]:
+    def picture(self, path: Path, height: int, width: int, components: int) -> NDArray[np.float32]:
         """The beginning of a file as float32 (height, width, components), a view, its rows from top to bottom.
 
         In the file they lie from bottom to top, as OFX has them.
-
-        Args:
-            written: whether it is to be written to; else it is to be read.
 
         Raises:
             TooSmall: the file is.
             ServeError: ``buffer``, it is not there, or the drive has no room for what it claims to hold.
         """
         needed = height * width * components * 4
-        flat = np.frombuffer(self._mapped(path, needed, written), np.float32, needed // 4)
+        flat = np.frombuffer(self._mapped(path, needed), np.float32, needed // 4)
         return flat.reshape(height, width, components)[::-1]
 
-    def _mapped(self, path: Path, needed: int, written: bool) -> mmap.mmap:
+    def _mapped(self, path: Path, needed: int) -> mmap.mmap:
         try:
             with open(path, "r+b") as file:
                 status = os.fstat(file.fileno())
@@ -68,7 +65,7 @@ class Buffers:
                     if known in self._kept:
                         self._kept.move_to_end(known)
                         return self._kept[known]
-                if written and hasattr(os, "posix_fallocate"):
+                if hasattr(os, "posix_fallocate"):
                     # A hole in the file that finds no room when it is filled ends the process (SIGBUS); this raises.
                     os.posix_fallocate(file.fileno(), 0, status.st_size)
                 mapped = mmap.mmap(file.fileno(), status.st_size)
@@ -84,7 +81,8 @@ class Buffers:
     def _keep(self, file: _File, mapped: mmap.mmap) -> None:
         """Dropped mappings are closed by the last picture that uses them."""
         with self._lock:
-            for other in [other for other in self._kept if other.path == file.path]:
+            # A file that was removed keeps its room on the drive as long as it is mapped.
+            for other in [other for other in self._kept if other.path == file.path or not other.path.exists()]:
                 del self._kept[other]
             self._kept[file] = mapped
             while len(self._kept) > _MOST_KEPT:

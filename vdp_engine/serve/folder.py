@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vdp_engine.errors import ServeError, ShotError
+from vdp_engine.plate import format_frames
 from vdp_engine.serve.layer_file import FileKey, Header, read_header
 from vdp_engine.settings import short_digest
-from vdp_engine.shot import Shot
+from vdp_engine.shot import Shot, frame_text
 
 _LOOK_SECONDS = 0.25
 _LOOK_SHARE = 10  # where a look takes long, as on a far file server, this many times as long passes between two
@@ -24,10 +26,18 @@ NOT_FOUND = "shot.not_found"
 
 
 class Look(NamedTuple):
-    """What lay in the folder at a moment: layer files by frame, ascending, and a text that tells it from others."""
+    """What lay in the folder at a moment.
+
+    Attributes:
+        files: layer files by frame, ascending.
+        revision: a text that changes whenever they do.
+        plates, hints: what a host rendered for this shot, by frame; none where its plate lies elsewhere.
+    """
 
     files: dict[int, FileKey]
     revision: str
+    plates: dict[int, FileKey]
+    hints: dict[int, FileKey]
 
 
 class Folder:
@@ -41,6 +51,7 @@ class Folder:
         self._headers: dict[FileKey, Header] = {}
         self._warnings: tuple[FileKey, list[str]] | None = None
         self._lock = threading.RLock()
+        self._looks = threading.Lock()  # apart: a look at a far file server must not hold up pictures
 
     def shot(self) -> Shot:
         """The shot; ShotError as ``Shot.load``."""
@@ -55,18 +66,19 @@ class Folder:
 
     def look(self) -> Look:
         """The layer files there are; none where there is no shot."""
-        with self._lock:
-            if self._look is None or time.monotonic() >= self._look_again:
+        with self._looks:
+            look = self._look
+            if look is None or time.monotonic() >= self._look_again:
                 began = time.monotonic()
-                self._look = self._looked()
+                look = self._look = self._looked()
                 ended = time.monotonic()
                 self._look_again = ended + max(_LOOK_SECONDS, _LOOK_SHARE * (ended - began))
-            return self._look
+            return look
 
     def forget(self) -> None:
         """Look anew at the next question."""
+        self._look = None
         with self._lock:
-            self._look = None
             self._headers.clear()
 
     def header(self, frame: int) -> Header | None:
@@ -90,8 +102,6 @@ class Folder:
 
     def missing_error(self, frame: int) -> ServeError:
         """The error for a frame that has no layers."""
-        from vdp_engine.plate import format_frames
-
         files = self.look().files
         if not files:
             return ServeError(
@@ -109,16 +119,19 @@ class Folder:
 
     def stale_reason(self) -> str:
         """Why the layers should be made anew; "" where they should not, or nobody can tell."""
-        shot, files = self.shot(), self.look().files
+        shot, look = self.shot(), self.look()
+        files = look.files
         first = next(iter(files), None)
         if first is not None:
             made_with = self._header(files[first], first).settings
             if made_with and made_with != shot.settings.digest("render"):
                 return "the settings have changed since"
-        if Path(shot.pattern).parent != self.path / "plates":
-            return ""
-        newer = [frame for frame, key in files.items() if self._plate_time(shot, frame) > key.modified_ns]
-        return f"the plate has changed since, at frame {newer[0]}" if newer else ""
+        newer = [frame for frame, key in files.items() if _changed_after(look.plates.get(frame), key.modified_ns)]
+        if newer:
+            return f"the plate has changed since, at frame {newer[0]}"
+        oldest = min((key.modified_ns for key in files.values()), default=0)
+        changed = [frame for frame, key in look.hints.items() if _changed_after(key, oldest)]
+        return f"the hint has changed since, at frame {changed[0]}" if changed else ""
 
     def warnings(self) -> list[str]:
         """What the report of the last run warns of."""
@@ -135,10 +148,6 @@ class Folder:
                 self._warnings = key, told
             return self._warnings[1]
 
-    def _plate_time(self, shot: Shot, frame: int) -> int:
-        key = FileKey.of(plate_file(self.path, "plate", frame))
-        return 0 if key is None else key.modified_ns
-
     def _header(self, key: FileKey, frame: int) -> Header:
         with self._lock:
             known = self._headers.get(key)
@@ -154,23 +163,35 @@ class Folder:
         try:
             shot = self.shot()
         except ShotError as error:
-            return Look({}, error.code)
-        ours = re.compile(rf"{re.escape(shot.name)}\.(-?\d+)\.exr")
-        found = {}
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                match = ours.fullmatch(entry.name)
-                key = FileKey.of(Path(entry.path)) if match is not None else None
-                if match is not None and key is not None:
-                    found[int(match[1])] = key
-        files = dict(sorted(found.items()))
-        return Look(files, short_digest([str(self._shot and self._shot[0]), *files.values()]))
+            return Look({}, error.code, {}, {})
+        files = _numbered(self.path, re.escape(shot.name))
+        revision = short_digest([str(self._shot and self._shot[0]), *files.values()])
+        place = plate_file(self.path, "plate", 0).parent
+        if Path(shot.pattern).parent != place:
+            return Look(files, revision, {}, {})
+        hints = _numbered(place, "ofx_hint") if shot.settings.hints else {}
+        return Look(files, revision, _numbered(place, "ofx_plate"), hints)
+
+
+def _numbered(folder: Path, stem: str) -> dict[int, FileKey]:
+    """The EXRs of a folder whose stem before the frame number matches, by frame, ascending."""
+    ours = re.compile(rf"{stem}\.(-?\d+)\.exr")
+    found = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = ours.fullmatch(entry.name)
+            key = FileKey.of(Path(entry.path)) if match is not None else None
+            if match is not None and key is not None:
+                found[int(match[1])] = key
+    return dict(sorted(found.items()))
+
+
+def _changed_after(key: FileKey | None, moment_ns: int) -> bool:
+    return key is not None and key.modified_ns > moment_ns
 
 
 def plate_file(folder: Path, kind: str, frame: int) -> Path:
     """Where the plate or the hint of a frame lies that a host rendered; ``kind`` is ``plate`` or ``hint``."""
-    from vdp_engine.shot import frame_text
-
     return folder / "plates" / f"ofx_{kind}.{frame_text(frame)}.exr"
 
 

@@ -19,7 +19,7 @@ from vdp_engine import files
 from vdp_engine.serve.folder import plate_file
 
 _CHANNELS = {1: ("A",), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
-_LARGEST_DENOMINATOR = 1001  # 24000/1001 and its kin
+_ROUNDED = 0.005  # hosts tell 23.976 and 29.97 for 24000/1001 and 30000/1001
 
 
 class Picture(NamedTuple):
@@ -81,7 +81,7 @@ def _write(path: Path, picture: Picture) -> None:
     # An empty date keeps OpenImageIO from writing the present time: the same frame gives the same bytes.
     spec.attribute("DateTime", "")
     if picture.frame_rate > 0:
-        rate = Fraction(picture.frame_rate).limit_denominator(_LARGEST_DENOMINATOR)
+        rate = _rational(picture.frame_rate)
         spec.attribute("framesPerSecond", oiio.TypeDesc("rational"), (rate.numerator, rate.denominator))
     output = oiio.ImageOutput.create(str(path))
     if output is None or not output.open(str(path), spec):
@@ -92,3 +92,14 @@ def _write(path: Path, picture: Picture) -> None:
         closed = output.close()
     if not (written and closed):
         raise files.disk_error(path, output.geterror() or "the drive did not take all of it")
+
+
+def _rational(rate: float) -> Fraction:
+    """The frame rate that a host means.
+
+    >>> _rational(25.0), _rational(23.98), _rational(12.5)
+    (Fraction(25, 1), Fraction(24000, 1001), Fraction(25, 2))
+    """
+    meant = (Fraction(round(rate)), Fraction(round(rate * 1.001) * 1000, 1001))
+    near = [one for one in meant if one > 0 and abs(one - Fraction(rate)) < _ROUNDED]
+    return near[0] if near else Fraction(rate).limit_denominator(1000)

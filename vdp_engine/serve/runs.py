@@ -11,13 +11,60 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vdp_engine import files
 from vdp_engine.batch.child import Child, Event
-from vdp_engine.errors import VdpError
+from vdp_engine.errors import TryAgainError, VdpError
 
 ENGINE: tuple[str, ...] = (sys.executable, "-I", "-m", "vdp_engine")
 """The command whose arguments follow. ``-I``: neither the folder nor the environment of the host brings modules in."""
 
 GRACE_SECONDS = 10.0
+
+
+class Claim:
+    """A folder's run belongs to one helper: two runs at once would write over each other's checkpoint.
+
+    It is a lock on a file, which the system takes back from a process that is gone.
+
+    Raises:
+        TryAgainError: ``busy``, another helper has it; ``disk``, the folder takes no files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / ".vdp" / "ofx.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise files.disk_error(path, error) from error
+        if not _locked(self._descriptor):
+            self.give_back()
+            raise TryAgainError(
+                f"another host is analysing {folder}", code="busy", path=folder,
+                remedy="wait until it is done, or cancel it there",
+            )  # fmt: skip
+
+    def give_back(self) -> None:
+        """Let others have it."""
+        os.close(self._descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock could be taken; true also on file systems that have none."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 class Progress(NamedTuple):
@@ -34,13 +81,15 @@ class Run:
 
     Args:
         arguments: of ``vdp``, beginning with ``run``.
+        claim: of the folder, given back at the end.
         changed: called from another thread when a frame's layers were written, and at the end.
     """
 
-    def __init__(self, arguments: Sequence[str], changed: Callable[[], None]) -> None:
+    def __init__(self, arguments: Sequence[str], claim: Claim, changed: Callable[[], None]) -> None:
         self.progress = Progress()
         self.failure: VdpError | None = None
         self.stopping = False
+        self._claim = claim
         self._changed = changed
         self._ended = threading.Event()
         self._paced: tuple[float, float] | None = None
@@ -77,6 +126,7 @@ class Run:
             failure = child.end()
             if failure is not None and not self.stopping:
                 self.failure = failure
+            self._claim.give_back()
             self._ended.set()
             self._changed()
             return
@@ -113,11 +163,20 @@ class Runs:
         """Start a run in a folder, or give the one that goes on there.
 
         Always from the same thread, which lives as long as the process: Linux ends a run with the thread that made it.
+
+        Raises:
+            TryAgainError: ``busy``, the helper of another host has a run there; ``disk``, the folder takes no files.
+            UsageError: the engine cannot be started.
         """
         with self._lock:
             run = self._runs.get(_same(folder))
             if run is None or not run.running:
-                run = self._runs[_same(folder)] = Run(arguments, changed)
+                claim = Claim(folder)
+                try:
+                    run = self._runs[_same(folder)] = Run(arguments, claim, changed)
+                except BaseException:
+                    claim.give_back()
+                    raise
             return run
 
     def stop_all(self) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import OpenImageIO as oiio
 from numpy.typing import NDArray
 
 from vdp_engine.errors import ServeError, ShotError, VdpError
+from vdp_engine.machine import usable_cpus
 from vdp_engine.plate import format_frames
 from vdp_engine.serve import plates, runs
 from vdp_engine.serve.buffers import Buffers
@@ -42,6 +45,9 @@ class Shots:
     """
 
     def __init__(self, cache: Cache) -> None:
+        count = usable_cpus()
+        # The decoder's own threads work beside the one that reads; -1 means none of them.
+        oiio.attribute("exr_threads", count if count > 1 else -1)
         self._cache = cache
         self._buffers = Buffers()
         self._folders: dict[Path, Folder] = {}
@@ -119,7 +125,7 @@ class Shots:
             output = self._output(header, view, shown)
             if buffer is not None:
                 # The buffer first: whether it is large enough is known without decoding anything.
-                into = self._buffers.picture(buffer, *header.shape, 4, written=True)
+                into = self._buffers.picture(buffer, *header.shape, 4)
                 np.copyto(into, self._picture(header, output, view, shown))
         return {
             "window": header.window, "display": header.display, "pixel_aspect": header.pixel_aspect, "frame": shown,
@@ -176,7 +182,7 @@ class Shots:
             raise refused(f"`plate` needs window and display to hold pixels, not {list(window)} and {list(display)}")
         aspect = request.number("pixel_aspect", 1e-3, 1e3, 1.0)
         rate = request.number("frame_rate", 0, 1e4, 0.0)
-        pixels = self._buffers.picture(request.path("buffer"), height, width, components, written=False)
+        pixels = self._buffers.picture(request.path("buffer"), height, width, components)
         written = plates.write_plate(folder.path, kind, frame, plates.Picture(pixels, window, display, aspect, rate))
         return {"path": str(written)}
 
@@ -224,7 +230,7 @@ class Shots:
             return folder.path.name
 
     def _folder(self, request: Request) -> Folder:
-        path = request.path("shot")
+        path = Path(os.path.normpath(request.path("shot")))
         with self._lock:
             return self._folders.setdefault(path, Folder(path))
 
