@@ -41,6 +41,7 @@ _OPTIONS = {
     },
     "inspect": {"--frames", "--layer", "--colorspace", "--json"},
     "doctor": {"--json"},
+    "serve": {"--cache"},
 }
 
 

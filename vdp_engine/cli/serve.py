@@ -7,9 +7,11 @@ import click
 from vdp_engine.cli.options import Command, option
 
 _EPILOG = """\b
-What it is for: the OFX plug-in starts it once for each Natron, Resolve, Fusion or Flame, and ends it with the host; no
-person has to. ofx_bridge/protocol.md tells what it understands. To see it answer:
+The OFX plug-in starts this by itself, once for each Natron, Resolve, Fusion or Flame, and ends it with the host. To see
+it answer:
   echo '{"id": 1, "op": "hello", "protocol": 1}' | vdp serve
+
+What to do next: install/vdp ofx --install puts the node into the hosts. docs/ofx.md tells more.
 """
 
 
