@@ -36,7 +36,8 @@ def plugin(cache: Path, sanitizer: str = "") -> Path:
         # Quick to build: all in one, and not optimised for more than the sanitizer needs.
         options = [
             f"-DVDP_SANITIZE={'thread' if sanitizer == 'thread' else 'ON'}", "-DCMAKE_BUILD_TYPE=Debug",
-            "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -Wno-subobject-linkage", "-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0",
+            "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -Wno-subobject-linkage",
+            "-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0",
         ]  # fmt: skip
     return _build(BRIDGE, cache, *options) / "VDP.ofx.bundle" / "Contents" / "Linux-x86-64" / "VDP.ofx"
 

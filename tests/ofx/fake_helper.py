@@ -80,7 +80,7 @@ class _Helper:
             sys.stdout.flush()
 
     def behaviour(self, settings: dict[str, Any], op: str) -> dict[str, Any] | None:
-        """What this request is to be answered with; each behaviour holds ``times`` times, over restarts too."""
+        """What is wanted of this request: its op, or ``pixels`` for a frame with a buffer. ``times``: over restarts."""
         for index, wanted in enumerate(settings["behaviours"]):
             if wanted["op"] != op:
                 continue
@@ -98,6 +98,8 @@ class _Helper:
         self.note(**request)
         answer: dict[str, Any] = {"id": request["id"]}
         wanted = self.behaviour(settings, request["op"])
+        if wanted is None and "buffer" in request:
+            wanted = self.behaviour(settings, "pixels")
         if wanted is not None and self.misbehave(wanted, answer):
             return
         try:
@@ -119,17 +121,13 @@ class _Helper:
         if kind == "slow":
             time.sleep(wanted["seconds"])
             return False
+        if kind == "chatter":
+            self.send(wanted["text"])
+            return False
         if kind == "error":
             self.send(json.dumps({**answer, "ok": False, "code": wanted["code"], "message": wanted["message"]}))
-        elif kind == "nonsense":
-            self.send(wanted["text"])
         elif kind == "answer":
             self.send(json.dumps({**answer, "ok": True, **wanted["fields"]}))
-        elif kind == "half":
-            with self.lock:
-                sys.stdout.write('{"id": ')
-                sys.stdout.flush()
-            os._exit(0)
         return True
 
     def op_hello(self, request: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
