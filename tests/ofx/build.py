@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HOST = ROOT / "tests" / "ofx" / "host"
 BRIDGE = ROOT / "ofx_bridge"
+_SANITIZERS = {"": "OFF", "address": "ON", "thread": "thread"}
 
 
 def missing() -> str | None:
@@ -31,14 +32,11 @@ def host(cache: Path) -> Path:
 
 def plugin(cache: Path, sanitizer: str = "") -> Path:
     """``VDP.ofx`` in its bundle: as users get it, or with a sanitizer (``address`` or ``thread``)."""
-    options = []
-    if sanitizer:
-        # Quick to build: all in one, and not optimised for more than the sanitizer needs.
-        options = [
-            f"-DVDP_SANITIZE={'thread' if sanitizer == 'thread' else 'ON'}", "-DCMAKE_BUILD_TYPE=Debug",
-            "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -Wno-subobject-linkage",
-            "-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0",
-        ]  # fmt: skip
+    # Quick to build: all in one, and not optimised for more than a sanitizer needs.
+    options = [
+        "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -Wno-subobject-linkage", "-DCMAKE_UNITY_BUILD=ON",
+        "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0", f"-DVDP_SANITIZE={_SANITIZERS[sanitizer]}",
+    ]  # fmt: skip
     return _build(BRIDGE, cache, *options) / "VDP.ofx.bundle" / "Contents" / "Linux-x86-64" / "VDP.ofx"
 
 

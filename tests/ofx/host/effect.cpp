@@ -120,7 +120,8 @@ OfxStatus Effect::call(watch::Action &action, std::unique_ptr<PropertySet> in, P
     return status;
 }
 
-OfxStatus Effect::tell_changed(const std::string &type, const std::string &name, const std::string &reason, double time) {
+OfxStatus Effect::tell_changed(const std::string &type, const std::string &name, const std::string &reason, double time,
+                               double scale) {
     if (++depth_ > kDeepestChange) {
         watch::crime("recursion", "InstanceChanged of " + name + " within InstanceChanged, without end");
         --depth_;
@@ -131,18 +132,22 @@ OfxStatus Effect::tell_changed(const std::string &type, const std::string &name,
         in->put("OfxPropChangeReason", reason);
         return in;
     };
-    OfxStatus worst = call("OfxActionBeginInstanceChanged", with_reason("OfxActionBeginInstanceChanged"));
+    call("OfxActionBeginInstanceChanged", with_reason("OfxActionBeginInstanceChanged"));
     auto in = with_reason("OfxActionInstanceChanged");
     in->put("OfxPropType", type);
     in->put("OfxPropName", name);
     in->put("OfxPropTime", time);
-    const OfxStatus changed = call("OfxActionInstanceChanged", std::move(in));
-    if (changed != kOfxStatOK) worst = changed;
+    in->put("OfxImageEffectPropRenderScale", std::vector<double>{scale, scale});
+    watch::Action action;
+    action.name = "OfxActionInstanceChanged";
+    action.time = time;
+    action.scale[0] = action.scale[1] = scale;
+    const OfxStatus changed = call(action, std::move(in));
     call("OfxActionEndInstanceChanged", with_reason("OfxActionEndInstanceChanged"));
     for (const std::string &later : std::exchange(pending_, {}))
         tell_changed("OfxTypeParameter", later, "OfxChangePluginEdited", time);
     --depth_;
-    return worst;
+    return changed;
 }
 
 void Effect::was_set_by_plugin(const Parameter &parameter) {

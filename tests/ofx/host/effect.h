@@ -62,8 +62,9 @@ struct Effect {
     OfxStatus call(const std::string &action, std::unique_ptr<PropertySet> in, PropertySet *out = nullptr);
     OfxStatus call(watch::Action &action, std::unique_ptr<PropertySet> in, PropertySet *out = nullptr);
 
-    // Begin, InstanceChanged, End for a parameter or a clip. The first status that is no success.
-    OfxStatus tell_changed(const std::string &type, const std::string &name, const std::string &reason, double time);
+    // Begin, InstanceChanged, End for a parameter or a clip; the status of the second.
+    OfxStatus tell_changed(const std::string &type, const std::string &name, const std::string &reason, double time,
+                           double scale = 1);
     // Called by the parameter suite: tells the plug-in at once or after its own call, as the personality has it.
     void was_set_by_plugin(const Parameter &parameter);
     // Names of what changed since the last call; `rerender`: one of them changes the picture.

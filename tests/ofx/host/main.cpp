@@ -145,7 +145,8 @@ std::string set(Effect &effect, const Command &command) {
     effect.note_change(*parameter);
     const std::string reason = "OfxChange" + command.text("reason", "UserEdited");
     if (command.whole("silent", 0)) return changed(effect, kOfxStatOK);
-    return changed(effect, effect.tell_changed("OfxTypeParameter", parameter->name, reason, timeline_time()));
+    const double scale = command.real("scale", 1);
+    return changed(effect, effect.tell_changed("OfxTypeParameter", parameter->name, reason, timeline_time(), scale));
 }
 
 std::string connect(Effect &effect, const Command &command) {
