@@ -20,6 +20,14 @@ void cancel(Instance &instance) {
     instance.notices.answer("Cancelled. What is finished is kept: Analyse goes on from there.");
 }
 
+// The artist knows, and has decided: no warning any more until something changes again.
+void take_as_they_are(Instance &instance) {
+    instance.source_changed = false;
+    if (!instance.parameters.text(param::kAnalysed).empty())
+        instance.parameters.set(param::kAnalysed, AnalysisSettings::of(instance.parameters).digest());
+    instance.notices.warning("");
+}
+
 void refresh(Instance &instance) {
     runtime().helper.renew();
     show_layers_anew(instance);
@@ -27,7 +35,7 @@ void refresh(Instance &instance) {
     Watch nobody;
     runtime().helper.ask(json::Object().add("op", "forget").add("shot", shot), nobody);
     const json::Value status = runtime().helper.ask(json::Object().add("op", "status").add("shot", shot), nobody);
-    instance.source_changed = false;
+    take_as_they_are(instance);
     const std::string words = words_for_status(status, shot);
     if (status["state"].text() == "failed")
         instance.notices.answer_failure(words);

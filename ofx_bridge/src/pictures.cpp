@@ -129,7 +129,7 @@ PicturePointer Pictures::shared(const std::string &key, const std::function<Pict
         const std::lock_guard<std::mutex> lock(mutex_);
         // What was cleared in the meantime belongs to somebody else by now.
         if (era != era_) return;
-        // A stand-in is not kept: the frame itself may be there the next time.
+        // Black is not kept: it costs nothing, and the frame may be there the next time.
         if (picture && picture->found) keep(key, picture);
         else drop(key);
         changed_.notify_all();
