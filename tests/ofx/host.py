@@ -87,16 +87,8 @@ class Host:
 
     def send(self, verb: str, **arguments: Any) -> None:
         """A command without waiting for its answer. ``value_x`` becomes ``value.x``, ``host_x`` ``host.x``."""
-        words = [verb]
-        for key, value in arguments.items():
-            name = key.replace("_", ".", 1) if key.startswith(("value_", "host_")) else key
-            if isinstance(value, bool):
-                value = int(value)
-            elif isinstance(value, (tuple, list)):
-                value = ",".join(str(one) for one in value)
-            words.append(f"{name}={quote(str(value), safe='/,:.#@+-')}")
         assert self.process.stdin is not None
-        self.process.stdin.write(" ".join(words) + "\n")
+        self.process.stdin.write(line(verb, **arguments) + "\n")
         self.process.stdin.flush()
 
     def receive(self, crimes: bool = False, timeout: float = 60) -> Answer:
@@ -108,11 +100,11 @@ class Host:
         assert self.process.stdout is not None
         watchdog = threading.Timer(timeout, self.process.kill)
         watchdog.start()
-        line = self.process.stdout.readline()
+        answered = self.process.stdout.readline()
         watchdog.cancel()
-        if not line:
+        if not answered:
             raise AssertionError(f"the host ended with {self.process.wait()}:\n{self.log.read_text(errors='replace')}")
-        told = json.loads(line)
+        told = json.loads(answered)
         if not told.pop("ok"):
             raise HostError(told["error"])
         answer = Answer(**told)
@@ -151,6 +143,19 @@ class Host:
         """SIGKILL, as when a host crashes."""
         self.process.kill()
         self.process.wait()
+
+
+def line(verb: str, **arguments: Any) -> str:
+    """A command as the host reads it."""
+    words = [verb]
+    for key, value in arguments.items():
+        name = key.replace("_", ".", 1) if key.startswith(("value_", "host_")) else key
+        if isinstance(value, bool):
+            value = int(value)
+        elif isinstance(value, (tuple, list)):
+            value = ",".join(str(one) for one in value)
+        words.append(f"{name}={quote(str(value), safe='/,:.#@+-')}")
+    return " ".join(words)
 
 
 def packed(path: Path, result: Mapping[str, Any]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.ofx.conftest import Node, OpenedNode
-from tests.ofx.host import OK, formula
+from tests.ofx.host import OK, Answer, formula, line
 from tests.ofx.test_render import DISPLAY, expected
 
 FRAMES = range(1001, 1009)
@@ -163,6 +163,24 @@ def test_the_artist_cancels(open_node: OpenedNode, after: int) -> None:
     node.host.do("cancel_progress")
     node.set("analyse")
     assert len(node.fake.log("analyse")) == (1 if after == 3 else 2)
+
+
+@pytest.mark.parametrize("update", [3, 10])
+def test_what_the_artist_does_while_it_waits(open_node: OpenedNode, update: int) -> None:
+    """A host that shows progress goes on with buttons, values and pictures in the middle of the plug-in's call."""
+    node = open_node("natron", fake={"steps": 6}, value_output="bg")
+
+    def analysed_with(verb: str, **arguments: Any) -> Answer:
+        node.host.do("during_progress", update=update, command=line(verb, **arguments))
+        return node.set("analyse")
+
+    assert "analysed" not in analysed_with("set", param="cancel").result["changed"]
+    for nested in ({"param": "analyse"}, {"param": "refresh"}, {"param": "output", "value": "fg1"}):
+        before = len(node.fake.log("analyse"))
+        assert "analysed" in analysed_with("set", **nested).result["changed"], nested
+        assert len(node.fake.log("analyse")) == before + 1, nested
+    assert "analysed" in analysed_with("render", time=1004).result["changed"]
+    np.testing.assert_array_equal(node.render().pixels, expected("fg1", 1003, DISPLAY))
 
 
 def test_cancel_and_refresh_where_nothing_waits(open_node: OpenedNode) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.ofx import build
 from tests.ofx.conftest import OpenedNode
-from tests.ofx.host import OK, packed
+from tests.ofx.host import OK, line, packed
 from tests.ofx.test_render import DISPLAY, expected
 
 TIMES = [1001, 1002, 1003, 1004]
@@ -48,13 +48,28 @@ def test_threads_get_the_right_pictures(
     assert len(node.fake.pids()) == 1 and answer.messages == []
 
 
-@pytest.mark.parametrize("sanitizer", ["thread"])
-def test_a_helper_that_dies_under_several_threads(open_node: OpenedNode, racing_plugin: Path, sanitizer: str) -> None:
+def test_a_helper_that_dies_under_several_threads(open_node: OpenedNode, racing_plugin: Path) -> None:
     behaviours = [{"op": "frame", "do": "kill"}, {"op": "frame", "do": "slow", "seconds": 0.2, "times": 3}]
     node = open_node(
-        "nuke", sanitizer=sanitizer, binary=racing_plugin, value_output="bg", fake={"behaviours": behaviours}
+        "nuke", sanitizer="thread", binary=racing_plugin, value_output="bg", fake={"behaviours": behaviours}
     )
-    answer = node.host.do("threads", timeout=120, instances="vdp", times=TIMES, count=4, rounds=1)
-    statuses = [result["status"] for results in answer.result for result in results]
-    assert statuses == [OK] * 16 and len(node.fake.pids()) == 2
+    answer = node.host.do("threads", timeout=120, instances="vdp", times=TIMES, count=4)
+    assert statuses(answer.result) == [OK] * 16 and len(node.fake.pids()) == 2
     assert answer.persistent == {}
+
+
+@pytest.mark.parametrize("meanwhile", [
+    {"param": "refresh"}, {"param": "haze", "value": 0.5}, {"param": "output", "value": "clean"},
+    {"param": "task", "value": "dehaze"},
+])  # fmt: skip
+def test_an_artist_at_work_while_threads_render(
+    open_node: OpenedNode, racing_plugin: Path, meanwhile: dict[str, object]
+) -> None:
+    node = open_node("nuke", sanitizer="thread", binary=racing_plugin, value_output="recomposition")
+    working = line("set", **meanwhile)
+    answer = node.host.do("threads", timeout=120, instances="vdp", times=TIMES, count=2, rounds=2, meanwhile=working)
+    assert statuses(answer.result) == [OK] * 16
+
+
+def statuses(results: list[list[dict[str, int]]]) -> list[int]:
+    return [result["status"] for of_thread in results for result in of_thread]

@@ -4,6 +4,7 @@
 // happened on the way: "crimes", "messages", "progress", "persistent" (messages that stay, by instance), "children" (living).
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <iostream>
 #include <sstream>
@@ -158,8 +159,11 @@ std::string connect(Effect &effect, const Command &command) {
     return changed(effect, status);
 }
 
-// Several threads that render at once: thread i of instance i, all of them the same times, each beginning with another.
-std::string threads(const Session &session, const Command &command) {
+std::string run(Session &session, const Command &command);
+
+// Several threads that render at once: thread i of instance i, all of them the same times, each beginning with another. The main
+// thread meanwhile does again and again what `meanwhile` says.
+std::string threads(Session &session, const Command &command) {
     const auto names = command.list("instances");
     const auto times = command.reals("times");
     const int count = int(command.whole("count", 2)), rounds = int(command.whole("rounds", 1));
@@ -183,7 +187,13 @@ std::string threads(const Session &session, const Command &command) {
             }
             told[i] = results.str();
         });
-    for (std::thread &one : running) one.join();
+    std::atomic<bool> done{false};
+    std::thread waiting([&] {
+        for (std::thread &one : running) one.join();
+        done = true;
+    });
+    while (command.has("meanwhile") && !done) run(session, Command(command.text("meanwhile")));
+    waiting.join();
     json::Array all;
     for (const std::string &one : told) all.add(one);
     return all.str();
@@ -254,6 +264,11 @@ std::string run(Session &session, const Command &command) {
         }},
         {"calls", [&] { return calls(); }},
         {"cancel_progress", [&] { cancel_progress_after(command.whole("after", -1)); return std::string("{}"); }},
+        {"during_progress", [&] {
+            const Command nested(command.text("command"));
+            during_progress(command.whole("update", 1), [&session, nested] { run(session, nested); });
+            return std::string("{}");
+        }},
         {"timeline", [&] {
             set_timeline(command.real("time", 1), command.real("first", 1), command.real("last", 100));
             return std::string("{}");

@@ -87,6 +87,8 @@ const OfxMessageSuiteV2 message_suite_null = {message, nullptr, nullptr};
 std::mutex progress_lock;
 std::vector<Progress> progresses;
 long cancel_after = -1;
+long work_at = -1;
+std::function<void()> work_during;
 
 OfxStatus start_progress(void *handle, std::vector<std::string> labels) {
     if (!Effect::of(handle)) return kOfxStatErrBadHandle;
@@ -111,14 +113,18 @@ OfxStatus progress_start_2(void *handle, const char *text, const char *identifie
 OfxStatus progress_update(void *handle, double part) {
     HOST_CALL("progressUpdate");
     if (!Effect::of(handle)) return kOfxStatErrBadHandle;
-    const std::lock_guard<std::mutex> hold(progress_lock);
+    std::unique_lock<std::mutex> hold(progress_lock);
     if (progresses.empty() || progresses.back().ended) watch::crime("progress", "updated, but not started");
     if (!(part >= 0 && part <= 1)) watch::crime("progress", "updated to " + std::to_string(part));
     if (progresses.empty()) return kOfxStatFailed;
     Progress &now = progresses.back();
     now.last = part;
-    ++now.updates;
-    return cancel_after >= 0 && now.updates > cancel_after ? kOfxStatReplyNo : kOfxStatReplyYes;
+    const long count = ++now.updates;
+    const bool cancelled = cancel_after >= 0 && count > cancel_after;
+    const auto work = count == work_at ? std::exchange(work_during, nullptr) : nullptr;
+    hold.unlock();
+    if (work) work();
+    return cancelled ? kOfxStatReplyNo : kOfxStatReplyYes;
 }
 
 OfxStatus progress_end(void *handle) {
@@ -292,6 +298,12 @@ std::vector<Progress> take_progress() {
 void cancel_progress_after(long updates) {
     const std::lock_guard<std::mutex> hold(progress_lock);
     cancel_after = updates;
+}
+
+void during_progress(long update, std::function<void()> work) {
+    const std::lock_guard<std::mutex> hold(progress_lock);
+    work_at = update;
+    work_during = std::move(work);
 }
 
 void set_timeline(double time, double first, double last) {

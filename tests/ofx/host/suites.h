@@ -1,6 +1,7 @@
 // The suites that are not of effects, parameters and properties, and the host as plug-ins get it.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct Progress {
 std::vector<Progress> take_progress();
 // Updates after which the artist presses Cancel; negative: never.
 void cancel_progress_after(long updates);
+// What the host does within that update, once: a host that shows progress goes on with what its user does.
+void during_progress(long update, std::function<void()> work);
 
 void set_timeline(double time, double first, double last);
 double timeline_time();
