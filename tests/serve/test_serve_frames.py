@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 from tests.serve.helper import Helper
 from tests.serve.layer_shots import Corners, Planes, planes, set_up, write_layers
 from vdp_engine import equations
+from vdp_engine.errors import ServeError
+from vdp_engine.serve.folder import Folder
+from vdp_engine.serve.pictures import Pictures, View
 
 HEIGHT, WIDTH = 11, 17
 WINDOW: Corners = (0, 0, WIDTH - 1, HEIGHT - 1)
@@ -241,6 +245,30 @@ def test_many_frames_at_once(helper: Helper, tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(right, range(96)))
+
+
+@pytest.mark.parametrize(("shown", "ahead"), [((1, 2), 3), ((4, 3), 2), ((1, 3), None), ((2, 2), None)])
+def test_the_next_frame_is_made_ahead(tmp_path: Path, shown: tuple[int, int], ahead: int | None) -> None:
+    shot = set_up(tmp_path, (1, 2, 3, 4))
+    made = {frame: planes("layers", HEIGHT, WIDTH, np.float32, seed=frame) for frame in shot.frames}
+    for frame, channels in made.items():
+        write_layers(shot.layer_file(frame), channels, WINDOW, WINDOW)
+    pictures, folder, view = Pictures(1 << 20), Folder(tmp_path), View("bg", "premultiplied", 1, 0)
+    headers = {frame: folder.header(frame) for frame in shot.frames}
+    for frame in shown:
+        pictures.look_ahead(folder, frame, view)
+    pictures.close()
+    for frame, header in headers.items():
+        assert header is not None
+        status = shot.layer_file(frame).stat()
+        with shot.layer_file(frame).open("r+b") as file:
+            file.write(bytes(status.st_size))  # nobody can read it any more
+        os.utime(shot.layer_file(frame), ns=(status.st_atime_ns, status.st_mtime_ns))
+        if frame == ahead:
+            assert np.array_equal(pictures.picture(header, view, frame)[..., 0], made[frame]["bg.R"])
+        else:
+            with pytest.raises(ServeError, match="damaged"):
+                pictures.picture(header, view, frame)
 
 
 def test_cache_smaller_than_a_picture(tmp_path: Path) -> None:

@@ -43,15 +43,17 @@ class Server:
         self._lanes = {name: ThreadPoolExecutor(count, f"vdp-{name}") for name, count in _LANES.items()}
         self._folder: Path | None = None
         self._cache_bytes = cache_bytes
-        # Libraries take longer to load than the host should wait for the first word.
         self._shots: Future[Shots] = Future()
-        threading.Thread(target=self._load, daemon=True, name="vdp-load").start()
+        self._loading = threading.Thread(target=self._load, daemon=True, name="vdp-load")
 
     def run(self) -> None:
         """Answer until the host is gone, then stop the runs and clear up."""
         try:
             for line in lines(self._requests):
                 self._take(line)
+                if self._loading.ident is None:
+                    # Libraries take longer to load than the host should wait for the first word.
+                    self._loading.start()
                 if self._replies.broken:
                     break
         finally:
@@ -99,18 +101,18 @@ class Server:
 
     def _load(self) -> None:
         try:
-            from vdp_engine.serve.cache import Cache
             from vdp_engine.serve.shots import Shots
 
-            self._shots.set_result(Shots(Cache(self._cache_bytes)))
+            self._shots.set_result(Shots(self._cache_bytes))
         except BaseException as error:
             self._shots.set_exception(error)
 
     def _end(self) -> None:
         for lane in self._lanes.values():
             lane.shutdown(wait=False, cancel_futures=True)
-        with contextlib.suppress(Exception):
-            self._shots.result().runs.stop_all()
+        if self._loading.ident is not None:
+            with contextlib.suppress(Exception):
+                self._shots.result().runs.stop_all()
         if self._folder is not None and not self._folder.is_symlink():
             shutil.rmtree(self._folder, ignore_errors=True)
 

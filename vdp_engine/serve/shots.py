@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import OpenImageIO as oiio
-from numpy.typing import NDArray
 
-from vdp_engine.errors import ServeError, ShotError, VdpError
-from vdp_engine.machine import usable_cpus
+from vdp_engine.errors import ShotError, VdpError
 from vdp_engine.plate import format_frames
 from vdp_engine.serve import plates, runs
 from vdp_engine.serve.buffers import Buffers
-from vdp_engine.serve.cache import Cache
 from vdp_engine.serve.folder import NOT_FOUND, Folder, as_ranges, plate_file
-from vdp_engine.serve.layer_file import Header, read_channels
-from vdp_engine.serve.outputs import RECOMPOSITION, Output, as_rgba, recomposed
+from vdp_engine.serve.pictures import Pictures, View, require_output
 from vdp_engine.serve.protocol import Request, refused
 from vdp_engine.settings import Settings
 
@@ -28,27 +23,15 @@ Answer = dict[str, Any]
 _LONGEST_SIDE = 1 << 17
 
 
-class View(NamedTuple):
-    """How an artist wants an output: the state of its colours, and the knobs of the recomposition."""
-
-    output: str
-    alpha: str
-    haze: float
-    mix: float
-
-
 class Shots:
     """All shots that this host has asked of.
 
     Args:
-        cache: where pictures are kept.
+        cache_bytes: of the pictures that are kept.
     """
 
-    def __init__(self, cache: Cache) -> None:
-        count = usable_cpus()
-        # The decoder's own threads work beside the one that reads; -1 means none of them.
-        oiio.attribute("exr_threads", count if count > 1 else -1)
-        self._cache = cache
+    def __init__(self, cache_bytes: int) -> None:
+        self._pictures = Pictures(cache_bytes)
         self._buffers = Buffers()
         self._folders: dict[Path, Folder] = {}
         self._lock = threading.Lock()
@@ -122,50 +105,22 @@ class Shots:
             return {"window": [0] * 4, "display": [0, 0], "pixel_aspect": 1.0, "frame": frame, "found": False}
         shown = folder.frame_of(header) if found else frame
         if found:
-            output = self._output(header, view, shown)
+            require_output(header, view, shown)
             if buffer is not None:
                 # The buffer first: whether it is large enough is known without decoding anything.
                 into = self._buffers.picture(buffer, *header.shape, 4)
-                np.copyto(into, self._picture(header, output, view, shown))
+                np.copyto(into, self._pictures.picture(header, view, shown))
+                self._pictures.look_ahead(folder, shown, view)
         return {
             "window": header.window, "display": header.display, "pixel_aspect": header.pixel_aspect, "frame": shown,
             "found": found,
         }  # fmt: skip
 
-    def _output(self, header: Header, view: View, frame: int) -> Output:
-        output = header.outputs.get(view.output)
-        if output is None:
-            raise ServeError(
-                f"these layers have no {view.output}", code="output", path=header.key.path, frame=frame,
-                expected=f"one of {', '.join(header.outputs)}",
-            )  # fmt: skip
-        return output
-
-    def _picture(self, header: Header, output: Output, view: View, frame: int) -> NDArray[np.float32]:
-        def channels() -> NDArray[np.float32]:
-            return read_channels(header, output.channels, frame)
-
-        if output.name != RECOMPOSITION:
-            key = (header.key, output.name, view.alpha if output.alpha else "")
-            return self._cache.get(key, lambda: as_rgba(output, channels(), view.alpha))
-
-        def recompose(stack: NDArray[np.float32]) -> NDArray[np.float32]:
-            named = {name: stack[..., index] for index, name in enumerate(output.channels)}
-            return recomposed(
-                header.task, named, alpha=header.alpha, gamma=header.gamma or 1.0, haze=view.haze, mix=view.mix
-            )
-
-        if header.task == "layers":  # has no knobs
-            return self._cache.get((header.key, output.name), lambda: recompose(channels()))
-        # What is read is kept, and not what comes out: a knob may move on with every picture.
-        return recompose(self._cache.get((header.key, "channels"), channels))
-
     def forget(self, request: Request) -> Answer:
         """Drop what is kept of a shot."""
         folder = self._folder(request)
         folder.forget()
-        place = str(folder.path)
-        self._cache.forget(lambda key: isinstance(key, tuple) and Path(key[0].path).parent == Path(place))
+        self._pictures.forget(folder.path)
         return {}
 
     # Plates and runs
