@@ -38,12 +38,14 @@ FrameRanges range_of(const Instance &instance) {
     if (!custom) {
         const auto clip = instance.source.properties.pair(kOfxImageEffectPropFrameRange);
         if (!clip)
-            throw Failure("range", "This host does not say how long Source is: set frame range to custom, and first and last frame.");
+            throw Failure("range", "This host does not say how long Source is: set frame range to custom, first and "
+                                   "last frame.");
         first = frame_at((*clip)[0]);
         last = frame_at((*clip)[1]);
     }
     if (first > last)
-        throw Failure("range", "The frame range is empty: " + std::to_string(first) + " is after " + std::to_string(last) + '.');
+        throw Failure("range", "The frame range is empty: " + std::to_string(first) + " is after " +
+                                   std::to_string(last) + '.');
     if (last - first >= kMostFrames)
         throw Failure("range", "Frames " + std::to_string(first) + " to " + std::to_string(last) +
                                    " are too many: set frame range to custom, and first and last frame.");
@@ -185,7 +187,7 @@ private:
         FrameRanges written;
         const auto chosen = parse_frames(instance_.parameters.text(param::kHintFrames));
         if (!chosen)
-            throw Failure("hint", "hint frames is no list of frames: it is to be like 1001, 1020, 1040-1050, or empty.");
+            throw Failure("hint", "hint frames is no list of frames: write it as 1001, 1020, 1040-1050, or empty it.");
         if (!instance_.hint.connected()) return written;
         for (int frame = range_.front().first; frame <= range_.front().second; frame++) {
             if (!chosen->empty() && !contains(*chosen, frame)) continue;
@@ -206,10 +208,10 @@ private:
     template <class Fill> void write(const char *kind, int frame, int components, Fill fill) {
         const OfxRectI &window = canvas_.window;
         const std::size_t bytes = canvas_.pixels() * static_cast<std::size_t>(components) * sizeof(float);
-        Buffer buffer;
+        Loan loan;
         runtime().helper.ask(
             [&](Session &session) {
-                buffer = session.buffer(bytes);
+                const Buffer &buffer = loan.take(session, bytes);
                 fill(buffer->floats());
                 return request("plate")
                     .add("kind", kind)
@@ -222,6 +224,7 @@ private:
                     .add("buffer", buffer->path());
             },
             watch_);
+        loan.settled();
     }
 
     void wait() {
@@ -237,7 +240,8 @@ private:
             if (instance_.cancel_asked) throw Cancelled();
             if (state == "failed") throw Failure("analysis", words_for_status(status, shot_));
             if (state != "ready")
-                throw Failure("analysis", "The analysis ended before all frames had layers. Press Analyse: it goes on from there.");
+                throw Failure("analysis", "The analysis ended before all frames had layers. Press Analyse: it goes on "
+                                          "from there.");
             instance_.notices.answer(words_for_status(status, shot_));
             return;
         }

@@ -6,8 +6,8 @@
 
 namespace vdp {
 
-// Only while InstanceChanged runs. Waits, with progress, where the host can show it or nobody is there to wait; else the engine
-// goes on by itself. Throws Failure.
+// Only while InstanceChanged runs. Waits, with progress, where the host can show it or nobody is there to wait; else
+// the engine goes on by itself. Throws Failure.
 void analyse(Instance &instance, Properties in);
 
 }  // namespace vdp

@@ -9,8 +9,9 @@ namespace vdp {
 
 class BoxFilter {
 public:
-    // `rgba`: float R G B A over `window`, rows from bottom to top; it is 0 outside. Not owned; null where the window is empty.
-    // `step_x`, `step_y`: how many of its pixels one pixel of the result covers, each way. Both have their origin at pixel 0.
+    // `rgba`: float R G B A over `window`, rows from bottom to top, 0 outside. Not owned; null where that is empty.
+    // `step_x`, `step_y`: how many of its pixels one pixel of the result covers, each way. Both have their origin at
+    // pixel 0.
     BoxFilter(const float *rgba, const OfxRectI &window, double step_x, double step_y);
 
     // Pixels x1 to x2 of a row of the result.

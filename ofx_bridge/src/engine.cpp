@@ -28,7 +28,7 @@ constexpr char kMayBe[] =
 
 bool begins_with(const std::string &text, const std::string &start) { return text.rfind(start, 0) == 0; }
 
-// The engine's own Python is not the host's, nor are its libraries. What it reads itself (VDP_..., OCIO, CUDA_...) stays.
+// The engine's own Python is not the host's, nor are its libraries. What it reads itself (VDP_, OCIO, CUDA_) stays.
 bool is_the_hosts(const std::string &entry) {
     for (const char *name : {"VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "QT_PLUGIN_PATH", "__PYVENV_LAUNCHER__"})
         if (begins_with(entry, std::string(name) + '=')) return true;
@@ -46,7 +46,7 @@ std::vector<std::string> split(const std::string &list) {
     return parts;
 }
 
-// A host that brings a Python of its own puts its folder first on PATH. One that lies among the system's programs does not.
+// A host that brings a Python of its own puts its folder first on PATH; one among the system's programs does not.
 bool is_own_folder(const fs::path &folder) {
     for (const char *shared : {"/usr/bin", "/bin", "/usr/local/bin", "/opt/homebrew/bin"})
         if (folder == shared) return false;
@@ -118,7 +118,8 @@ Command require_engine_at(const std::string &named, const std::string &by, const
     const fs::path place = expand_home(named);
     if (auto command = engine_at(place)) return *command;
     const char *what = fs::exists(place, error) ? ", which is no engine" : "";
-    throw Failure("engine.none", "The VDP engine was not found at " + named + what + " (named by " + by + "). " + way_out);
+    throw Failure("engine.none",
+                  "The VDP engine was not found at " + named + what + " (named by " + by + "). " + way_out);
 }
 
 }  // namespace

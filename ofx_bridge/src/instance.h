@@ -1,4 +1,4 @@
-// One node of a project. Hosts make and drop them freely, some one for each frame: an instance is a few handles, no more.
+// One node of a project. Hosts make and drop them freely, some one for each frame: it is a few handles, no more.
 #pragma once
 
 #include <atomic>

@@ -190,7 +190,7 @@ private:
         return code;
     }
 
-    // Not strtod: that reads as the host's locale has it. Exact for up to 15 digits and powers up to 22, near enough beyond.
+    // Not strtod, which reads as the host's locale has it. Exact for up to 15 digits and powers to 22, near it beyond.
     double number() {
         const bool negative = peek() == '-';
         if (negative) at_++;

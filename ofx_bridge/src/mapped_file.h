@@ -20,10 +20,15 @@ public:
     std::size_t size() const { return size_; }
     float *floats() const { return static_cast<float *>(data_); }
 
+    // The other process may still be at it, for a request that nobody waits for any more.
+    void abandon() { abandoned_ = true; }
+    bool abandoned() const { return abandoned_; }
+
 private:
     std::string path_;
     std::size_t size_;
     void *data_ = nullptr;
+    bool abandoned_ = false;
 };
 
 }  // namespace vdp

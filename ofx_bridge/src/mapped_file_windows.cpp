@@ -27,7 +27,8 @@ MappedFile::MappedFile(const std::string &path, std::size_t bytes) : path_(path)
     if (data_ != nullptr) return;
     if (file != INVALID_HANDLE_VALUE) DeleteFileW(name.c_str());
     throw Failure("buffer", "No room for a picture of " + std::to_string(bytes >> 20) + " MB at " + path +
-                                ": Windows error " + std::to_string(error) + ". Make room, or set TMP to a folder on a larger disk.");
+                                ": Windows error " + std::to_string(error) +
+                                ". Make room, or set TMP to a folder on a larger disk.");
 }
 
 MappedFile::~MappedFile() {

@@ -1,6 +1,6 @@
 // The C interface of OpenFX image effects (API 1, as of OpenFX 1.5), as far as this plug-in uses it.
 //
-// Written after the public specification. Layouts and codes are what a host is compiled against: nothing here may change.
+// Written after the public specification. Layouts and codes are what hosts are compiled against: nothing may change.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// The node's parameters: described once, read by name. Names and the order of choices are stored in projects: only add at the end.
+// The node's parameters: described once, read by name. Projects store names and the order of choices: add at the end.
 #pragma once
 
 #include <string>

@@ -78,22 +78,23 @@ PicturePointer Pictures::fetch(const View &view, int frame, Watch &watch) {
         bytes = expected_bytes_;
     }
     for (;;) {
-        Buffer buffer;
+        Loan loan;
         try {
             const json::Value reply = helper_.ask(
                 [&](Session &session) {
-                    buffer = session.buffer(bytes);
-                    return request_for(view, frame).add("buffer", buffer->path());
+                    return request_for(view, frame).add("buffer", loan.take(session, bytes)->path());
                 },
                 watch);
+            const Buffer buffer = loan.settled();
             Picture picture = described(reply);
             const std::size_t needed = bytes_of(picture.window);
             if (needed > buffer->size()) refuse("larger than its buffer");
-            if (picture.found && needed > 0) picture.pixels = std::move(buffer);
+            if (picture.found && needed > 0) picture.pixels = buffer;
             const std::lock_guard<std::mutex> lock(mutex_);
             if (needed > 0) expected_bytes_ = needed;
             return std::make_shared<Picture>(std::move(picture));
         } catch (const Refusal &refusal) {
+            loan.settled();
             const double needed = refusal.reply["needed"].number();
             if (refusal.code() != "buffer" || !(needed > static_cast<double>(bytes) && needed < 1e11)) throw;
             bytes = static_cast<std::size_t>(needed);

@@ -16,7 +16,7 @@ struct Picture {
     double pixel_aspect = 1;
     int frame = 0;                 // the one that is shown
     bool found = false;
-    Buffer pixels;                 // float R G B A over `window`; null where only the rest was asked for, or it is empty
+    Buffer pixels;                 // float R G B A over `window`; null where it is empty, or only its place was asked
 
     std::size_t bytes() const { return pixels ? pixels->size() : 0; }
 };

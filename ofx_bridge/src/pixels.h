@@ -9,7 +9,7 @@ namespace vdp {
 
 class Pixels {
 public:
-    // Of an image that is not empty; has to outlive this. Throws HostError where it is of a kind that was never offered.
+    // Of an image that is not empty; it has to outlive this. Throws HostError where it is of a kind never offered.
     explicit Pixels(const Image &image);
 
     const OfxRectI &bounds() const { return bounds_; }

@@ -57,7 +57,8 @@ OfxStatus act(const char *action, OfxImageEffectHandle effect, Properties in, Pr
     return kOfxStatOK;
 }
 
-OfxStatus main_entry(const char *action, const void *handle, OfxPropertySetHandle in, OfxPropertySetHandle out) noexcept {
+OfxStatus main_entry(const char *action, const void *handle, OfxPropertySetHandle in,
+                     OfxPropertySetHandle out) noexcept {
     if (action == nullptr) return kOfxStatErrBadHandle;
     try {
         auto *effect = static_cast<OfxImageEffectHandle>(const_cast<void *>(handle));

@@ -12,11 +12,11 @@ using Milliseconds = std::chrono::milliseconds;
 
 class Process {
 public:
-    // `environment`: NAME=value; `log`: the file that its stderr is appended to. It gets no other file of this process, the default
-    // signals, and a process group of its own, so that Ctrl-C in the host's terminal is not for it.
-    // Throws Failure "engine.start".
-    Process(const std::vector<std::string> &command, const std::vector<std::string> &environment, const std::string &log);
-    // Closes its stdin, which tells it to end, and gives it a moment to do so. It is not forced: it may be saving work.
+    // `environment`: NAME=value; `log`: the file that its stderr is appended to. It gets the default signals, and a
+    // process group of its own: Ctrl-C in the host's terminal is not for it. Throws Failure "engine.start".
+    Process(const std::vector<std::string> &command, const std::vector<std::string> &environment,
+            const std::string &log);
+    // Closes its stdin, which tells it to end, and gives it a moment. It is not forced: it may be saving work.
     ~Process();
 
     // False where it is gone, or has not taken all of it in that time. No signal is raised.

@@ -210,8 +210,8 @@ Process::Read Process::read(std::string &bytes, Milliseconds patience) {
 }
 
 void Process::kill() {
-    // Its whole group: the command may be a script that started the real one. Not after it was reaped, when the number may be
-    // another's.
+    // Its whole group: the command may be a script that started the real one. Not after it was reaped: the number may
+    // be another's by then.
     if (!system_->gone()) ::kill(-system_->pid, SIGKILL);
     system_->gone_within(kFarewell);
 }

@@ -116,8 +116,9 @@ Process::Process(const std::vector<std::string> &command, const std::vector<std:
     make_pipe(childs_in, system_->in, childs_in);
     make_pipe(system_->out, childs_out, childs_out);
     SECURITY_ATTRIBUTES inheritable{sizeof(SECURITY_ATTRIBUTES), nullptr, TRUE};
-    *childs_log.place() = CreateFileW(wide(log).c_str(), FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-                                      &inheritable, OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, nullptr);
+    constexpr DWORD shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    *childs_log.place() = CreateFileW(wide(log).c_str(), FILE_APPEND_DATA, shared, &inheritable, OPEN_ALWAYS,
+                                      FILE_ATTRIBUTE_NORMAL, nullptr);
     if (childs_log.get() == INVALID_HANDLE_VALUE) refuse(log);
 
     Inherited inherited({childs_in.get(), childs_out.get(), childs_log.get()});
@@ -131,9 +132,10 @@ Process::Process(const std::vector<std::string> &command, const std::vector<std:
 
     std::wstring line = command_line(command), block = environment_block(environment);
     PROCESS_INFORMATION made{};
-    constexpr DWORD flags = CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT |
-                            EXTENDED_STARTUPINFO_PRESENT;
-    if (!CreateProcessW(nullptr, line.data(), nullptr, nullptr, TRUE, flags, block.data(), nullptr, &start.StartupInfo, &made))
+    constexpr DWORD flags = CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED |
+                            CREATE_UNICODE_ENVIRONMENT | EXTENDED_STARTUPINFO_PRESENT;
+    if (!CreateProcessW(nullptr, line.data(), nullptr, nullptr, TRUE, flags, block.data(), nullptr,
+                        &start.StartupInfo, &made))
         refuse(command.front());
     *system_->process.place() = made.hProcess;
     // All that it starts is in the job with it: ended together, where it has to be.
@@ -151,7 +153,8 @@ Process::~Process() {
 
 bool Process::write(const std::string &bytes, Milliseconds) {
     DWORD count = 0;
-    return WriteFile(system_->in.get(), bytes.data(), static_cast<DWORD>(bytes.size()), &count, nullptr) && count == bytes.size();
+    const auto size = static_cast<DWORD>(bytes.size());
+    return WriteFile(system_->in.get(), bytes.data(), size, &count, nullptr) && count == size;
 }
 
 Process::Read Process::read(std::string &bytes, Milliseconds patience) {

@@ -170,8 +170,10 @@ Buffer Session::buffer(std::size_t bytes) {
 }
 
 void Session::take_back(MappedFile *file) {
+    std::unique_ptr<MappedFile> returned(file);
+    if (returned->abandoned()) return;
     const std::lock_guard<std::mutex> lock(buffers_mutex_);
-    free_buffers_.emplace_back(file);
+    free_buffers_.push_back(std::move(returned));
     // The oldest goes: where the format changed, it is the one that fits no more.
     if (free_buffers_.size() > kMostFreeBuffers) free_buffers_.erase(free_buffers_.begin());
 }

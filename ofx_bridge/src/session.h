@@ -8,6 +8,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "json.h"
 #include "mapped_file.h"
@@ -75,6 +76,24 @@ private:
     std::mutex buffers_mutex_;
     std::vector<std::unique_ptr<MappedFile>> free_buffers_;
     int last_buffer_ = 0;
+};
+
+// The buffer of a request. Given up before there was an answer, it is not used again: the helper may still be at it.
+class Loan {
+public:
+    Loan() = default;
+    ~Loan() {
+        if (buffer_) buffer_->abandon();
+    }
+    Loan(const Loan &) = delete;
+    Loan &operator=(const Loan &) = delete;
+
+    const Buffer &take(Session &session, std::size_t bytes) { return buffer_ = session.buffer(bytes); }
+    // The helper answered: the pixels are whoever's asked for them.
+    Buffer settled() { return std::exchange(buffer_, nullptr); }
+
+private:
+    Buffer buffer_;
 };
 
 }  // namespace vdp

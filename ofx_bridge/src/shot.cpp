@@ -33,7 +33,8 @@ std::string words_for_status(const json::Value &status, const std::string &shot)
         const std::string done = percent(status["fraction"].number());
         return "Analysing: " + done + ". Press Refresh to see how far it is, Cancel to stop it.";
     }
-    if (state == "partial") return "Not complete: there are layers of frames " + frames + ". Analyse goes on from there.";
+    if (state == "partial")
+        return "Not complete: there are layers of frames " + frames + ". Analyse goes on from there.";
     if (state == "stale")
         return "Out of date: the plate or the settings changed since the layers were made. Press Analyse.";
     if (state == "failed") return "The analysis failed: " + status["message"].text();
@@ -51,7 +52,8 @@ std::string require_shot(const Instance &instance) {
     const std::string shot = instance.parameters.text(param::kShot);
     if (shot.empty()) throw Failure("shot", "Choose a shot folder first: a folder of its own for this shot's layers.");
     if (std::filesystem::u8path(shot).is_relative())
-        throw Failure("shot", "Give the whole path of the shot folder: " + shot + " depends on where the host was started.");
+        throw Failure("shot", "Give the whole path of the shot folder: " + shot +
+                                  " depends on where the host was started.");
     return shot;
 }
 

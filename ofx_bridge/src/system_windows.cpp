@@ -61,7 +61,8 @@ fs::path make_private_folder(const std::string &prefix) {
         const fs::path path = temporary / (prefix + std::to_string(random()));
         if (fs::create_directory(path, error)) return path;
     }
-    throw Failure("buffer", "No folder for pictures can be made in " + temporary.u8string() + ". Set TMP to a folder that can be written.");
+    throw Failure("buffer", "No folder for pictures can be made in " + temporary.u8string() +
+                                ". Set TMP to a folder that can be written.");
 }
 
 }  // namespace vdp
