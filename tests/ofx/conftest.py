@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,49 @@ from tests.ofx.host import Answer, Host, Picture
 Opened = Callable[..., Host]
 
 
+_BUILDS: dict[str, Callable[[Path], Path]] = {
+    "host_build": build.host,
+    "plain_plugin": build.plugin,
+    "checked_plugin": partial(build.plugin, sanitizer="address"),
+    "racing_plugin": partial(build.plugin, sanitizer="thread"),
+}
+
+
 @pytest.fixture(scope="session")
-def builds(request: pytest.FixtureRequest) -> Path:
-    """Where builds are kept from session to session."""
+def builds(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Path]]:
+    """By name of their fixtures: all that the session's tests need, two at a time, kept from session to session."""
     reason = build.missing()
     if reason is not None:
         pytest.skip(reason)
-    return Path(request.config.cache.mkdir("ofx"))
+    cache = Path(request.config.cache.mkdir("ofx"))
+    needed = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    with ThreadPoolExecutor(2) as pool:
+        made = {name: pool.submit(make, cache) for name, make in _BUILDS.items() if name in needed}
+        yield lambda name: made[name].result()
 
 
 @pytest.fixture(scope="session")
-def host_build(builds: Path) -> Path:
+def host_build(builds: Callable[[str], Path]) -> Path:
     """The folder of the host."""
-    return build.host(builds)
+    return builds("host_build")
+
+
+@pytest.fixture(scope="session")
+def plain_plugin(builds: Callable[[str], Path]) -> Path:
+    """The plug-in with the runtime that it brings."""
+    return builds("plain_plugin")
+
+
+@pytest.fixture(scope="session")
+def checked_plugin(builds: Callable[[str], Path]) -> Path:
+    """The plug-in with the sanitizers of addresses and undefined behaviour."""
+    return builds("checked_plugin")
+
+
+@pytest.fixture(scope="session")
+def racing_plugin(builds: Callable[[str], Path]) -> Path:
+    """The plug-in with the sanitizer of threads."""
+    return builds("racing_plugin")
 
 
 @pytest.fixture
@@ -70,12 +102,6 @@ class Node:
 
 
 OpenedNode = Callable[..., Node]
-
-
-@pytest.fixture(scope="session")
-def checked_plugin(builds: Path) -> Path:
-    """The plug-in with the sanitizers of addresses and undefined behaviour."""
-    return build.plugin(builds, "address")
 
 
 @pytest.fixture

@@ -157,13 +157,6 @@ def test_premultiplied_and_straight(project: Project) -> None:
     np.testing.assert_allclose((straight[..., :3] * straight[..., 3:])[seen], premultiplied[..., :3][seen], rtol=2e-3)
 
 
-def test_a_second_analysis_is_done_at_once(project: Project) -> None:
-    times = {path: path.stat().st_mtime_ns for path in project.shot.glob("*.exr")}
-    assert len(times) == len(FRAMES)
-    project.host.do("set", param="analyse", timeout=60)
-    assert {path: path.stat().st_mtime_ns for path in times} == times
-
-
 def test_another_host_shows_the_layers_without_a_plate(
     project: Project, host_build: Path, checked_plugin: Path, tmp_path: Path
 ) -> None:

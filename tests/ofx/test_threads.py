@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.ofx import build
 from tests.ofx.conftest import OpenedNode
 from tests.ofx.host import OK, line, packed
 from tests.ofx.test_render import DISPLAY, expected
@@ -15,19 +14,13 @@ from tests.ofx.test_render import DISPLAY, expected
 TIMES = [1001, 1002, 1003, 1004]
 
 
-@pytest.fixture(scope="module")
-def racing_plugin(builds: Path) -> Path:
-    """The plug-in with the sanitizer of threads."""
-    return build.plugin(builds, "thread")
-
-
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_threads_get_the_right_pictures(
-    open_node: OpenedNode, request: pytest.FixtureRequest, tmp_path: Path, sanitizer: str, shared: bool
+    open_node: OpenedNode, checked_plugin: Path, racing_plugin: Path, tmp_path: Path, sanitizer: str, shared: bool
 ) -> None:
     """With one helper for all. A race fails the host's end: the sanitizer's exit code."""
-    plugin = request.getfixturevalue("checked_plugin" if sanitizer == "address" else "racing_plugin")
+    plugin = checked_plugin if sanitizer == "address" else racing_plugin
     node = open_node("nuke", sanitizer=sanitizer, binary=plugin, value_output="bg")
     instances = {"vdp": "bg"}
     if not shared:

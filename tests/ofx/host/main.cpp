@@ -169,6 +169,7 @@ std::string threads(Session &session, const Command &command) {
     const int count = int(command.whole("count", 2)), rounds = int(command.whole("rounds", 1));
     if (names.empty() || times.empty()) throw std::invalid_argument("instances and times, separated by commas");
     for (const std::string &name : names) clip_preferences(session.instance(name));
+    const SeveralThreads several;
     std::vector<std::string> told(count);
     std::vector<std::thread> running;
     for (int i = 0; i < count; ++i)

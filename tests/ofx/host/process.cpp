@@ -78,17 +78,18 @@ struct ProcessState {
     }
 };
 
-std::atomic<int> inside{0};
+std::atomic<bool> several_threads{false};
 
 }  // namespace
+
+SeveralThreads::SeveralThreads() { several_threads = true; }
+SeveralThreads::~SeveralThreads() { several_threads = false; }
 
 OfxStatus enter_plugin(OfxPlugin &plugin, watch::Action &action, const void *handle, OfxPropertySetHandle in,
                        OfxPropertySetHandle out) {
     const watch::Inside in_action(action);
     action.began = watch::seconds();
-    // Of several threads none can tell whose doing a change of the process was.
-    const bool alone = inside.fetch_add(1) == 0;
-    const auto process = alone ? std::make_unique<ProcessState>() : nullptr;
+    const auto process = several_threads ? nullptr : std::make_unique<ProcessState>();
     const ThreadState thread;
     OfxStatus status = kOfxStatFailed;
     try {
@@ -97,7 +98,7 @@ OfxStatus enter_plugin(OfxPlugin &plugin, watch::Action &action, const void *han
         watch::crime("exception", "crossed the border of the plug-in");
     }
     thread.compare();
-    if (inside.fetch_sub(1) == 1 && process) process->compare();
+    if (process) process->compare();
     if (status < kOfxStatOK || status > kOfxStatReplyDefault) watch::crime("status", "there is no status " + std::to_string(status));
     return status;
 }

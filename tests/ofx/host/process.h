@@ -11,6 +11,15 @@
 OfxStatus enter_plugin(OfxPlugin &plugin, watch::Action &action, const void *handle, OfxPropertySetHandle in,
                        OfxPropertySetHandle out);
 
+// While one lives, several threads of the host are at work: whose doing a change of the process was cannot be told.
+class SeveralThreads {
+public:
+    SeveralThreads();
+    ~SeveralThreads();
+    SeveralThreads(const SeveralThreads &) = delete;
+    SeveralThreads &operator=(const SeveralThreads &) = delete;
+};
+
 // Process ids of the children that live.
 std::vector<int> children();
 
