@@ -238,10 +238,7 @@ private:
                 continue;
             }
             if (instance_.cancel_asked) throw Cancelled();
-            if (state == "failed") throw Failure("analysis", words_for_status(status, shot_));
-            if (state != "ready")
-                throw Failure("analysis", "The analysis ended before all frames had layers. Press Analyse: it goes on "
-                                          "from there.");
+            if (state != "ready") throw Failure("analysis", words_for_status(status, shot_));
             instance_.notices.answer(words_for_status(status, shot_));
             return;
         }

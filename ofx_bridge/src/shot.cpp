@@ -11,6 +11,13 @@ namespace {
 
 std::string percent(double fraction) { return std::to_string(static_cast<int>(fraction * 100)) + " %"; }
 
+// The engine's messages begin in the middle of a sentence, to stand behind a file's name.
+std::string sentence(std::string words) {
+    if (words.empty()) return "The engine does not say why.";
+    if (words.front() >= 'a' && words.front() <= 'z') words.front() = static_cast<char>(words.front() - 'a' + 'A');
+    return words.back() == '.' ? words : words + '.';
+}
+
 std::string joined(const std::vector<json::Value> &texts) {
     std::string all;
     for (const json::Value &text : texts) all += (all.empty() ? "" : " ") + text.text();
@@ -35,9 +42,8 @@ std::string words_for_status(const json::Value &status, const std::string &shot)
     }
     if (state == "partial")
         return "Not complete: there are layers of frames " + frames + ". Analyse goes on from there.";
-    if (state == "stale")
-        return "Out of date: the plate or the settings changed since the layers were made. Press Analyse.";
-    if (state == "failed") return "The analysis failed: " + status["message"].text();
+    if (state == "stale") return sentence(status["message"].text()) + " Press Analyse to make the layers again.";
+    if (state == "failed") return "The analysis failed: " + sentence(status["message"].text());
     const std::string warnings = joined(status["warnings"].items());
     return warnings.empty() ? "" : "Analysed, frames " + frames + ". " + warnings;
 }
