@@ -26,7 +26,7 @@ def missing() -> str | None:
 
 
 def host(cache: Path) -> Path:
-    """The folder with ``ofx_host_none``, ``ofx_host_address``, ``ofx_host_thread`` and ``offenders.ofx``."""
+    """The folder with ``ofx_host_SANITIZER`` and ``offenders_SANITIZER.ofx``: none, address, thread."""
     return _build(HOST, cache)
 
 

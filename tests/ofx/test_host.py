@@ -54,7 +54,7 @@ IN_DESCRIBE = {
 def host(open_host: Opened, host_build: Path) -> Host:
     """With the offenders loaded."""
     host = open_host()
-    host.do("load", path=host_build / "offenders.ofx")
+    host.do("load", path=host_build / "offenders_none.ofx")
     return host
 
 
@@ -86,7 +86,7 @@ def test_every_fault_of_a_render_is_seen(open_host: Opened, host_build: Path) ->
     missed = []
     for fault, told in IN_RENDER.items():
         host = open_host()
-        host.do("load", path=host_build / "offenders.ofx")
+        host.do("load", path=host_build / "offenders_none.ofx")
         create(host, fault)
         crimes = host.do("render", crimes=True, time=3, window=WINDOW, padding=16).crimes
         if not any(crime.startswith(told) for crime in crimes):
@@ -108,7 +108,7 @@ def test_children_are_counted(host: Host) -> None:
 @pytest.mark.parametrize("personality", ["natron", "resolve"])
 def test_changes_without_end_are_seen(open_host: Opened, host_build: Path, personality: str) -> None:
     host = open_host()
-    host.do("load", path=host_build / "offenders.ofx", host=personality)
+    host.do("load", path=host_build / "offenders_none.ofx", host=personality)
     create(host, "none")
     host.do("set", param="gain", value=1.5)
     host.do("create", plugin="endless_changes", instance="other")
@@ -122,6 +122,20 @@ def test_a_call_that_is_to_fail_does(host: Host) -> None:
     assert host.render(time=3).status != OK
     assert host.render(time=3).status == OK
     assert host.do("calls").result["clipGetImage"] == 4
+
+
+@pytest.mark.parametrize(("sanitizer", "fault", "told"), [
+    ("address", "reads_beyond_its_memory", "heap-buffer-overflow"), ("thread", "races", "data race"),
+])  # fmt: skip
+def test_sanitizers_see_into_the_effects(
+    open_host: Opened, host_build: Path, sanitizer: str, fault: str, told: str
+) -> None:
+    host = open_host(sanitizer)
+    host.do("load", path=host_build / f"offenders_{sanitizer}.ofx")
+    create(host, fault)
+    with pytest.raises(AssertionError, match=told):
+        host.do("threads", instances="vdp", times=[1, 2, 3], count=4, rounds=3, components="RGBA", depth="Float")
+        host.close()
 
 
 def test_a_wrong_order_is_the_tests_own_fault(host: Host) -> None:

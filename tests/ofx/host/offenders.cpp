@@ -3,11 +3,14 @@
 // Declarations are the host's own: these effects test the host's guards, not its layouts.
 
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 #include "abi.h"
 
@@ -18,6 +21,7 @@ const OfxImageEffectSuiteV1 *effects;
 const OfxParameterSuiteV1 *parameters;
 const OfxMessageSuiteV1 *messages;
 OfxHost *host;
+long renders;  // "races": counted by every thread without a lock
 
 struct Picture {
     OfxPropertySetHandle handle = nullptr;
@@ -56,6 +60,7 @@ enum class Fault {
     null_handle, read_only_property, changes_sigpipe, changes_the_folder, changes_the_environment, opens_a_descriptor,
     calls_from_its_own_thread, a_dialog_in_render, no_status, another_time, unknown_parameter, starts_a_child_in_create, endless_changes,
     describes_integer_2d, describes_umlauts, describes_a_lost_child, describes_a_default_out_of_range, describes_twice,
+    reads_beyond_its_memory, races,
 };
 
 // Of the faults in the order of the enumeration.
@@ -65,6 +70,7 @@ constexpr const char *kNames[] = {
     "null_handle", "read_only_property", "changes_sigpipe", "changes_the_folder", "changes_the_environment", "opens_a_descriptor",
     "calls_from_its_own_thread", "a_dialog_in_render", "no_status", "another_time", "unknown_parameter", "starts_a_child_in_create", "endless_changes",
     "describes_integer_2d", "describes_umlauts", "describes_a_lost_child", "describes_a_default_out_of_range", "describes_twice",
+    "reads_beyond_its_memory", "races",
 };
 constexpr int kCount = sizeof kNames / sizeof *kNames;
 
@@ -133,6 +139,12 @@ void misbehave(Fault fault, OfxImageEffectHandle effect, OfxPropertySetHandle in
     case Fault::opens_a_descriptor: number = dup(0); break;
     case Fault::a_dialog_in_render: messages->message(effect, "OfxMessageError", "id", "%s", "press here"); break;
     case Fault::unknown_parameter: parameter(effect, "pain"); break;
+    case Fault::races: ++renders; break;
+    case Fault::reads_beyond_its_memory: {
+        const std::vector<int> four(4, number);
+        std::fprintf(stderr, "%d", four.data()[four.size()]);
+        break;
+    }
     case Fault::calls_from_its_own_thread: std::thread([&] { effects->abort(effect); }).join(); break;
     default: break;
     }
