@@ -19,6 +19,8 @@ from tests.serve.helper import PATCHED, QUICK_ENGINE, SLOW_ENGINE, Helper
 from tests.serve.layer_shots import planes, set_up, write_layers
 from vdp_engine.demo.scene import Scene
 from vdp_engine.equations import half_ulps, recompose
+from vdp_engine.settings import Settings
+from vdp_engine.shot import Shot
 
 SETTINGS = {
     "task": "layers", "layers": 2, "flow": "dis", "quality": "draft", "device": "cpu", "alpha": "premultiplied",
@@ -78,7 +80,30 @@ def test_what_the_engine_is_asked(slow: Helper, tmp_path: Path) -> None:
         "--quality=draft", "--alpha=premultiplied", "--device=cpu", "--progress=json",
     ]  # fmt: skip
     left = sorted(path.name for path in (shot / "plates").iterdir())
-    assert left == [*(f"ofx_hint.{n:04d}.exr" for n in (5, 6)), *(f"ofx_plate.{n:04d}.exr" for n in (5, 6, 30))]
+    hints, plates = [f"ofx_hint.{n:04d}.exr" for n in (5, 6)], [f"ofx_plate.{n:04d}.exr" for n in (5, 6, 30)]
+    assert left == ["ofx.lock", *hints, *plates]
+
+
+def test_folder_that_was_moved_begins_anew(slow: Helper, tmp_path: Path) -> None:
+    set_up(tmp_path / "before", (1, 2))
+    moved = (tmp_path / "before").rename(tmp_path / "moved")
+    analyse(slow, moved, [[1, 2]])
+    told = seen(moved)["arguments"]
+    assert "--fresh" in told and "--name=shot" in told
+    stays = set_up(tmp_path / "stays", (1, 2))
+    analyse(slow, stays.out, [[1, 2]])
+    assert "--fresh" not in seen(stays.out)["arguments"]
+
+
+def test_folder_of_another_plate(slow: Helper, tmp_path: Path) -> None:
+    shot = Shot(tmp_path / "shot", "sh010", "/show/plates/sh010.#.exr", (1,), Settings())
+    shot.save()
+    write_layers(shot.layer_file(1), planes("layers", 6, 8, np.float16, seed=1), WINDOW, WINDOW)
+    code, message = slow.refused("analyse", shot=shot.out, frames=[[1, 1]], **SETTINGS)
+    assert code == "ofx.other_shot"
+    assert "/show/plates/sh010.#.exr" in message and "another shot folder" in message
+    assert slow.status(shot.out)["state"] == "ready"
+    slow.picture(shot.out, 1, "bg")
 
 
 def test_progress_and_cancel(slow: Helper, tmp_path: Path) -> None:

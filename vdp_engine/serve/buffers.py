@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vdp_engine.errors import ServeError
 
-_MOST_KEPT = 16
+_MOST_KEPT = 64
 
 
 class _File(NamedTuple):

@@ -31,7 +31,7 @@ class Claim:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / ".vdp" / "ofx.lock"
+        path = folder / "plates" / "ofx.lock"  # not in ``.vdp``, which ``--fresh`` removes
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

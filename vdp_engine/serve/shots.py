@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vdp_engine.errors import ShotError, VdpError
+from vdp_engine.errors import ServeError, ShotError, VdpError
 from vdp_engine.plate import format_frames
 from vdp_engine.serve import plates, runs
 from vdp_engine.serve.buffers import Buffers
@@ -151,16 +151,14 @@ class Shots:
         options = {name: request.setting(name) for name in ("task", "layers", "flow", "quality", "alpha", "device")}
         run = self.runs.of(folder.path)
         if run is None or not run.running:
-            plates.remove_others(folder.path, "hint", hinted)
             self._settings(options)
-            self.runs.start(
-                folder.path,
-                runs.arguments(
-                    folder.path, self._name(folder), _pattern(folder.path, "plate"), _told(frames),
-                    _pattern(folder.path, "hint") if hinted else None, options,
-                ),
-                folder.forget,
+            name, fresh = _begun(folder)
+            plates.remove_others(folder.path, "hint", hinted)
+            arguments = runs.arguments(
+                folder.path, name, _pattern(folder.path, "plate"), _told(frames),
+                _pattern(folder.path, "hint") if hinted else None, options,
             )  # fmt: skip
+            self.runs.start(folder.path, [*arguments, *(["--fresh"] if fresh else [])], folder.forget)
         return {"state": "running"}
 
     def cancel(self, request: Request) -> Answer:
@@ -177,17 +175,29 @@ class Shots:
         given = {name: value for name, value in options.items() if name != "device"}
         Settings.parse(**given | {"layers": int(layers) if layers.isdigit() else layers})
 
-    def _name(self, folder: Folder) -> str:
-        """What the shot is called already, else the folder's own name."""
-        try:
-            return folder.shot().name
-        except ShotError:
-            return folder.path.name
-
     def _folder(self, request: Request) -> Folder:
         path = Path(os.path.normpath(request.path("shot")))
         with self._lock:
             return self._folders.setdefault(path, Folder(path))
+
+
+def _begun(folder: Folder) -> tuple[str, bool]:
+    """What the shot is called, and whether what is there of it cannot be gone on with: the folder was moved since.
+
+    Raises:
+        ServeError: ``other_shot``, the layers there are of a plate that no host handed over.
+    """
+    try:
+        shot = folder.shot()
+    except ShotError:
+        return folder.path.name, False
+    plate = Path(shot.pattern)
+    if plate.name != "ofx_plate.#.exr":
+        raise ServeError(
+            f"{folder.path} holds the layers of another plate ({shot.pattern})", code="other_shot", path=folder.path,
+            remedy="choose another shot folder to analyse this one; the layers there can be shown all the same",
+        )  # fmt: skip
+    return shot.name, plate.parent != folder.path / "plates"
 
 
 def _pattern(folder: Path, kind: str) -> Path:
