@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.ofx.conftest import Node, OpenedNode
-from tests.ofx.host import OK, Answer, formula, line
+from tests.ofx.host import OK, Answer, formula, line, quantised
 from tests.ofx.test_render import DISPLAY, expected
 
 FRAMES = range(1001, 1009)
@@ -106,6 +106,19 @@ def test_a_plate_that_is_larger_or_smaller_than_the_project(open_node: OpenedNod
     np.testing.assert_array_equal(pixels, formula((-4, 2, 30, 9), 1001)[..., :3])
 
 
+@pytest.mark.parametrize("depth", ["Short", "Byte"])
+@pytest.mark.parametrize("components", ["RGBA", "RGB", "Alpha"])
+def test_a_plate_of_another_kind(open_node: OpenedNode, depth: str, components: str) -> None:
+    """Whole numbers are 0 to 1; a clip of one channel is grey."""
+    node = open_node(connected=False)
+    node.host.do("connect", region=DISPLAY, first=1001, last=1001, depth=depth, components=components, padding=2)
+    node.set("analyse")
+    dtype = np.uint16 if depth == "Short" else np.uint8
+    whole = quantised(formula(DISPLAY, 1001), dtype)
+    colours = whole[..., 3:].repeat(3, axis=-1) if components == "Alpha" else whole[..., :3]
+    np.testing.assert_allclose(plate(node, 1001), colours / np.iinfo(dtype).max, rtol=1e-6)
+
+
 def test_pixels_that_are_not_square(open_node: OpenedNode) -> None:
     node = open_node(connected=False)
     node.host.do("connect", region=(0, 0, 24, 12), aspect=2, first=1001, last=1001)
@@ -199,7 +212,7 @@ def test_cancel_and_refresh_where_nothing_waits(open_node: OpenedNode) -> None:
 def test_an_analysis_that_fails_is_told(open_node: OpenedNode) -> None:
     node = open_node(fake={"result": "failed", "message": "there is hardly any motion in 100% of the frames"})
     answer = node.set("analyse")
-    assert "there is hardly any motion in 100% of the frames" in answer.persistent["vdp"]
+    assert "here is hardly any motion in 100% of the frames" in answer.persistent["vdp"]
     assert "analysed" not in answer.result["changed"]
 
 

@@ -116,6 +116,30 @@ def test_depths_and_components(open_node: OpenedNode, depth: str, components: st
     np.testing.assert_array_equal(picture.pixels, truth)
 
 
+ODD = [np.nan, np.inf, -np.inf, 1e30, -1e30, 1e-42, -0.0, 65504.0]
+
+
+@pytest.mark.parametrize("depth", ["Float", "Short", "Byte"])
+def test_values_that_are_no_colours(open_node: OpenedNode, depth: str) -> None:
+    """Bit for bit in float; in whole numbers what is no number is black, and the rest is clamped."""
+    node = open_node(fake={"odd_values": ODD})
+    show(node, "fg1")
+    given = node.render(1005, depth=depth).pixels.ravel()[: len(ODD)]
+    if depth == "Float":
+        assert given.tobytes() == np.array(ODD, np.float32).tobytes()
+    else:
+        most = np.iinfo(given.dtype).max
+        np.testing.assert_array_equal(given, [0, most, 0, most, 0, 0, 0, most])
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(-2, -2), (0, 0), (-1.5, -1), (1.4, 1), (-0.6, -1), (2, 2)])
+def test_times_before_zero_and_between_frames(open_node: OpenedNode, asked: float, shown: int) -> None:
+    """Between two frames: the nearer one, the later one in the middle."""
+    node = open_node(fake={"frames": [[-2, 2]]})
+    show(node, "bg")
+    np.testing.assert_array_equal(node.render(asked).pixels, expected("bg", shown, DISPLAY))
+
+
 def test_a_source_of_each_kind_passes_through(open_node: OpenedNode) -> None:
     for depth, dtype in {"Float": None, "Short": np.uint16, "Byte": np.uint8}.items():
         for components, channels in {"RGBA": slice(0, 4), "RGB": slice(0, 3), "Alpha": slice(3, 4)}.items():
