@@ -115,6 +115,25 @@ def test_outputs_of_the_other_tasks(helper: Helper, tmp_path: Path) -> None:
             assert np.array_equal(given, stacked(channels, *(f"{name}.{c}" for c in "RGB"), "1"))
 
 
+def test_transmission_by_colour(helper: Helper, tmp_path: Path) -> None:
+    shot = set_up(tmp_path, (1,))
+    channels = planes("dehaze", HEIGHT, WIDTH, np.float32, seed=5)
+    by_colour = {f"transmission.{c}": channels["transmission.A"] / (2 + i) for i, c in enumerate("RGB")}
+    for names in ("RGBA", "RGB"):
+        held = channels | by_colour
+        if names == "RGB":
+            del held["transmission.A"]
+        write_layers(shot.layer_file(1), held, WINDOW, WINDOW, task="dehaze")
+        up = {name: plane[::-1] for name, plane in held.items()}
+        for alpha in ("premultiplied", "straight"):
+            _, given = helper.picture(tmp_path, 1, "transmission", alpha=alpha)
+            expected = stacked(up, *(f"transmission.{c}" for c in "RGB"), "transmission.A" if "A" in names else "1")
+            assert np.array_equal(given, expected)
+        if "A" in names:
+            _, given = helper.picture(tmp_path, 1, "recomposition", haze=0.5)
+            assert np.array_equal(given[..., :3], equations.recompose("dehaze", up, haze_amount=0.5))
+
+
 @pytest.mark.parametrize(
     ("window", "display", "expected"),
     [

@@ -22,14 +22,13 @@ _FROM_EQUATION = {
 }
 _LAYERS = ("bg", "fg1", "fg2", "fg3")
 _COLOURS = ("clean", "clear", "airlight", "relit", "gain", "noise", "residual")
-_SINGLE = ("transmission", "confidence")
 
 
 class Output(NamedTuple):
     """One output of a layer file.
 
     ``channels`` are those it is made of. Four are R G B A, ``alpha`` saying how they are written (premultiplied or
-    straight); three are R G B, and A is 1; one is shown in all four.
+    straight, "" where A is no opacity); three are R G B, and A is 1; one is shown in all four.
     """
 
     name: str
@@ -42,9 +41,11 @@ def outputs_of(task: str, names: Sequence[str], alpha: str) -> dict[str, Output]
     listed = [Output("plate", RGB)]
     listed += [Output(layer, _full(layer, _RGBA), alpha) for layer in _LAYERS]
     listed += [Output(layer, _full(layer, RGB)) for layer in _COLOURS]
-    listed += [Output(layer, _full(layer, "A")) for layer in _SINGLE]
+    listed += [Output("transmission", _full("transmission", channels)) for channels in ("A", RGB, _RGBA)]
+    listed.append(Output("confidence", _full("confidence", "A")))
     if task == "layers":
         listed.append(Output("matte", _RGBA, "straight"))
+    # Of several of one name the last that is there: the transmission may be another for each colour.
     there = {one.name: one for one in listed if set(one.channels) <= set(names)}
     parts = tuple(name for name in names if name.split(".")[0] in _FROM_EQUATION.get(task, ()))
     if "residual" in there and len(parts) > len(RGB):
@@ -67,7 +68,7 @@ def as_rgba(output: Output, channels: Picture, alpha: str) -> Picture:
         float32 (H, W, 4); ``channels`` itself where it is that already.
     """
     count = len(output.channels)
-    if count == 4 and alpha == output.alpha:
+    if count == 4 and output.alpha in ("", alpha):
         return channels
     picture = np.empty((*channels.shape[:2], 4), np.float32)
     if count == 1:
