@@ -7,7 +7,7 @@ the helper's column runs from writing the request to having read the reply, the 
 plug-in has mapped. OpenImageIO's runs from opening the file to having the layer as float32.
 
 - first: no picture was shown before. The file lies in the system's cache.
-- again: pictures that were shown before.
+- again: pictures that were shown before; "copy" is numpy copying as many bytes, which is the least that there is to do.
 - playing: forward through frames that were not shown before, by a host that works for so long between two of them.
 """
 
@@ -155,6 +155,17 @@ def first_and_again(helper: Helper, shot: Shot, output: str) -> tuple[list[Pair]
     return first, again
 
 
+def copied(pixels: int) -> float:
+    """Seconds of a copy of so many R G B A pixels, the median of 15."""
+    source, target = np.ones((2, pixels, 4), np.float32)
+    seconds = []
+    for _ in range(15):
+        began = time.perf_counter()
+        target[:] = source
+        seconds.append(time.perf_counter() - began)
+    return median(seconds)
+
+
 def playing(helper: Helper, shot: Shot, pause: float) -> list[float]:
     """Seconds of each picture of a sequence that is played and was not shown before; the first two are not counted."""
     helper.ask(op="forget", shot=str(shot.out))
@@ -168,7 +179,7 @@ def playing(helper: Helper, shot: Shot, pause: float) -> list[float]:
 def measure(shot: Shot, output: str, pixels: int, rounds: int) -> None:
     """Print a table of medians, a row a round."""
     columns = ["round", "start", *["first", "OpenImageIO", "ratio"], *["again", "OpenImageIO", "ratio"]]
-    columns += [*(f"playing, {1000 * pause:.0f} ms pause" for pause in _PAUSES), "load"]
+    columns += ["copy", *(f"playing, {1000 * pause:.0f} ms pause" for pause in _PAUSES), "load"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for turn in range(rounds):
         helper = Helper(shot, output, pixels)
@@ -177,6 +188,7 @@ def measure(shot: Shot, output: str, pixels: int, rounds: int) -> None:
         for pairs in first_and_again(helper, shot, output):
             own, others = (median(column) for column in zip(*pairs, strict=True))
             cells += [f"{1000 * own:.0f}", f"{1000 * others:.0f}", f"{median(one / other for one, other in pairs):.2f}"]
+        cells.append(f"{1000 * copied(pixels):.0f}")
         cells += [f"{1000 * median(playing(helper, shot, pause)):.0f}" for pause in _PAUSES]
         helper.close()
         print(f"| {turn + 1} | {' | '.join(cells)} | {os.getloadavg()[0]:.1f} |", flush=True)
