@@ -40,6 +40,8 @@ std::string last_line(const std::string &path) {
 
 Session::Session(const std::vector<std::string> &command)
     : folder_(make_private_folder("vdp-ofx-").u8string()), log_(log_file(folder_)) {
+    // Buffers come back where nothing may be thrown any more.
+    free_buffers_.reserve(kMostFreeBuffers + 1);
     std::vector<std::string> whole = command;
     whole.emplace_back("serve");
     try {
