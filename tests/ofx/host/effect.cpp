@@ -279,6 +279,7 @@ OfxStatus clip_get_image(OfxImageClipHandle handle, OfxTime time, const OfxRectD
     const Rect region = output ? action->output->region : pixels_of(clip->feed.region, action->scale, clip->feed.pixel_aspect);
     const std::string identifier = clip->name + ' ' + std::to_string(time);
     made->properties = describe(*clip, *made->pixels, region, action->scale, identifier);
+    if (output && action->output->without_data) made->properties->put("OfxImagePropData", static_cast<void *>(nullptr));
     *image = made->properties->handle();
     const std::lock_guard<std::mutex> hold(action->lock);
     action->images.push_back(made);

@@ -39,10 +39,8 @@ private:
 // What a render is to be written into.
 struct OutputPlan {
     std::shared_ptr<Pixels> pixels;
-    Rect window;
     Rect region;  // of definition, in pixels
-    double scale[2];
-    std::string field = "OfxFieldNone";
+    bool without_data;
 };
 
 struct Effect {

@@ -1,7 +1,8 @@
 // A small OFX host that is told what to do, line by line, on standard input.
 //
 // A command is a line `verb key=value …`, values percent-encoded; the answer is one line of JSON: "ok", "result" or "error", and what
-// happened on the way: "crimes", "messages", "progress", "persistent" (messages that stay, by instance), "children" (living).
+// happened on the way: "crimes", "messages", "progress", "persistent" (messages that stay, by instance), "children" (living),
+// and how many "files" and "threads" the process has.
 
 #include <algorithm>
 #include <atomic>
@@ -111,6 +112,8 @@ RenderOrder order_of(const Command &command) {
     order.draft = command.whole("draft", 0) != 0;
     order.sequence = command.whole("sequence", 1) != 0;
     order.force = command.whole("force", 0) != 0;
+    order.loose = command.whole("loose", 0) != 0;
+    order.without_data = command.whole("without_data", 0) != 0;
     order.out = command.text("out");
     return order;
 }
@@ -302,6 +305,7 @@ std::string answer(Session &session, const std::string &line) {
     for (const auto &[name, text] : session.persistent_messages()) persistent.add(name, json::text(text));
     json::Array living;
     for (const int child : children()) living.add(std::to_string(child));
+    told.add("files", count_of("fd")).add("threads", count_of("task"));
     return told.add("messages", messages.str()).add("progress", progresses.str()).add("persistent", persistent.str())
         .add("children", living.str()).add("crimes", json::texts(watch::take_crimes())).str();
 }

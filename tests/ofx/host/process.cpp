@@ -123,6 +123,14 @@ std::vector<int> children() {
     return found;
 }
 
+int count_of(const std::string &name) {
+    DIR *folder = opendir(("/proc/self/" + name).c_str());
+    int count = 0;
+    while (folder && readdir(folder)) ++count;
+    if (folder) closedir(folder);
+    return count;
+}
+
 void set_disposition(const std::string &signal_name, const std::string &disposition) {
     const std::map<std::string, int> numbers = {{"CHLD", SIGCHLD}, {"PIPE", SIGPIPE}};
     const auto number = numbers.find(signal_name);

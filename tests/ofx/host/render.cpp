@@ -184,7 +184,7 @@ std::string render(Effect &effect, const RenderOrder &order) {
     const Rect whole = pixels_of(region, order.scale, output.pixel_aspect());
     const Rect window = order.window.value_or(whole);
     const Rect bounds = order.bounds.value_or(effect.host.whole_images ? whole : window);
-    if (!bounds.contains(window)) throw std::invalid_argument("the window does not lie within the bounds");
+    if (!order.loose && !bounds.contains(window)) throw std::invalid_argument("the window does not lie within the bounds");
     json::Object told;
     told.add("region_status", region_status).add("rod", json::numbers(corners(region)));
     told.add("window", json::numbers(corners(window))).add("bounds", json::numbers(corners(bounds)));
@@ -202,7 +202,7 @@ std::string render(Effect &effect, const RenderOrder &order) {
         if (!same.empty() && !order.force) return told.str();
     }
 
-    OutputPlan plan{std::make_shared<Pixels>(bounds, layout), window, whole, {order.scale[0], order.scale[1]}};
+    OutputPlan plan{std::make_shared<Pixels>(bounds, layout), whole, order.without_data};
     watch::Action action;
     action.name = "OfxImageEffectActionRender";
     action.output = &plan;
@@ -223,7 +223,7 @@ std::string render(Effect &effect, const RenderOrder &order) {
     const watch::Inside inside(action);
     // An abandoned window may be half done, but never more than the window.
     const bool whole_window = status == kOfxStatOK && order.abort_after < 0 && order.abort_seconds < 0;
-    plan.pixels->check_window(window, whole_window);
+    plan.pixels->check_window(intersection(window, bounds), whole_window);
     // Once a row, a few besides, and now and then while it waits for something.
     if (const double most = window.height() + 16 + 20 * took; action.aborts > most)
         watch::crime("abort", std::to_string(action.aborts) + " polls for " + std::to_string(window.height()) + " rows");

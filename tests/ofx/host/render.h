@@ -19,6 +19,8 @@ struct RenderOrder {
     bool sequence = true;  // Begin- and EndSequenceRender around it
     bool force = false;    // render although IsIdentity says that there is nothing to do
     bool ask = true;       // preferences, regions, frames and identity before, as hosts do at least once a frame
+    bool loose = false;    // the window may reach beyond the bounds, as with hosts that round carelessly
+    bool without_data = false;  // the output's pointer is null
     std::string out;       // file for the packed pixels of the bounds; none where empty
 };
 
