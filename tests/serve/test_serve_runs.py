@@ -236,6 +236,10 @@ def test_shot_of_another_version(helper: Helper, tmp_path: Path) -> None:
     status = helper.status(tmp_path)
     assert status["state"] == "failed"
     assert "format 99" in status["message"]
+    shot.save()
+    shot.file.write_text(shot.file.read_text().replace('"standard"', '"best"'))
+    status = helper.until(tmp_path, "failed")
+    assert "best" in status["message"] and "\n" not in status["message"]
 
 
 def test_from_a_hosts_pixels_to_its_pictures(tmp_path: Path) -> None:

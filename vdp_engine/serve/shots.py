@@ -15,7 +15,7 @@ from vdp_engine.serve import plates, runs
 from vdp_engine.serve.buffers import Buffers
 from vdp_engine.serve.folder import NOT_FOUND, Folder, as_ranges, plate_file
 from vdp_engine.serve.pictures import Pictures, View, require_output
-from vdp_engine.serve.protocol import Request, refused
+from vdp_engine.serve.protocol import Request, one_line, refused
 from vdp_engine.settings import Settings
 
 Answer = dict[str, Any]
@@ -59,7 +59,7 @@ class Shots:
         if run is not None and run.running:
             progress = run.progress
             answer |= {"fraction": progress.fraction, "stage": progress.stage, "eta_s": progress.eta_s}
-        return {"state": state, "message": message, **answer}
+        return {"state": state, "message": one_line(message), **answer}
 
     def _state(self, folder: Folder, run: runs.Run | None) -> tuple[str, str]:
         if run is not None and run.running:
