@@ -264,7 +264,8 @@ def test_an_abort_is_obeyed(open_node: OpenedNode, after: int) -> None:
     node.render(1001)
     picture = node.render(1002, abort_after=after)
     assert picture.status in (OK, FAILED, DEFAULT) and picture.answer.messages == []
-    assert picture.answer.result["aborts"] <= after + 3, "went on asking after it was told to stop"
+    assert after < picture.answer.result["aborts"] <= after + 3, "went on asking after it was told to stop"
+    assert np.isnan(picture.pixels[-1]).all(), "went on rendering"
     assert node.render(1002).status == OK
 
 

@@ -52,7 +52,9 @@ struct Effect {
 
     OfxImageEffectHandle handle() { return reinterpret_cast<OfxImageEffectHandle>(this); }
     static Effect *of(OfxImageEffectHandle handle);
-    static Effect *of(const void *handle) { return of(reinterpret_cast<OfxImageEffectHandle>(const_cast<void *>(handle))); }
+    static Effect *of(const void *handle) {
+        return of(reinterpret_cast<OfxImageEffectHandle>(const_cast<void *>(handle)));
+    }
     Clip *clip(const std::string &name);
     OfxRectD project() const { return {0, 0, project_size[0], project_size[1]}; }
 
