@@ -136,16 +136,15 @@ public:
     void run() {
         write_plates();
         const FrameRanges hints = write_hints();
-        runtime().helper.ask(request("analyse")
-                                 .add("frames", range_)
-                                 .add("task", settings_.task)
-                                 .add("layers", settings_.layers)
-                                 .add("flow", settings_.flow)
-                                 .add("quality", settings_.quality)
-                                 .add("device", settings_.device)
-                                 .add("alpha", "premultiplied")
-                                 .add("hint", hints),
-                             watch_);
+        json::Object analyse = request("analyse")
+                                   .add("frames", range_)
+                                   .add("task", settings_.task)
+                                   .add("flow", settings_.flow)
+                                   .add("quality", settings_.quality)
+                                   .add("device", settings_.device)
+                                   .add("hint", hints);
+        if (!settings_.layers.empty()) analyse.add("layers", settings_.layers).add("alpha", "premultiplied");
+        runtime().helper.ask(analyse, watch_);
         started_ = true;
         if (progress_.open() || host().is_background()) wait();
         else instance_.notices.answer("Analysing. Press Refresh to see how far it is, Cancel to stop it.");

@@ -55,7 +55,7 @@ void press(Instance &instance, const std::string &name, Properties in) {
 
 void parameter_changed(Instance &instance, const std::string &name, Properties in) {
     if (is_one_of(name, {param::kAnalyse, param::kCancel, param::kRefresh})) press(instance, name, in);
-    if (is_one_of(name, {param::kRange, param::kOutput})) instance.enable_parameters();
+    if (is_one_of(name, {param::kRange, param::kTask, param::kOutput})) instance.enable_parameters();
     // The next render tells whether it still holds; where Source passes through now, there is none.
     if (is_one_of(name, {param::kShot, param::kOutput, param::kMissing})) instance.notices.render_failure("");
     if (is_one_of(name, {param::kTask, param::kLayers, param::kFlow, param::kQuality}))

@@ -72,6 +72,7 @@ void Instance::enable_parameters() const {
     const bool custom = parameters.choice(param::kRange) == "custom";
     parameters.enable(param::kFirst, custom);
     parameters.enable(param::kLast, custom);
+    parameters.enable(param::kLayers, parameters.choice(param::kTask) == "layers");
     const bool recomposition = parameters.choice(param::kOutput) == "recomposition";
     parameters.enable(param::kHaze, recomposition);
     parameters.enable(param::kMix, recomposition);

@@ -280,8 +280,13 @@ void Parameters::enable(const char *name, bool enabled) const {
 }
 
 AnalysisSettings AnalysisSettings::of(const Parameters &parameters) {
-    return {parameters.choice(param::kTask), parameters.choice(param::kLayers), parameters.choice(param::kFlow),
-            parameters.choice(param::kQuality), parameters.text(param::kDevice)};
+    AnalysisSettings settings;
+    settings.task = parameters.choice(param::kTask);
+    if (settings.task == "layers") settings.layers = parameters.choice(param::kLayers);
+    settings.flow = parameters.choice(param::kFlow);
+    settings.quality = parameters.choice(param::kQuality);
+    settings.device = parameters.text(param::kDevice);
+    return settings;
 }
 
 View View::of(const Parameters &parameters, OfxTime time) {

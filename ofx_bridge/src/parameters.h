@@ -56,7 +56,8 @@ private:
 
 // What an analysis is asked to make.
 struct AnalysisSettings {
-    std::string task, layers, flow, quality, device;
+    std::string task, flow, quality, device;
+    std::string layers;  // "" where the task has none
 
     static AnalysisSettings of(const Parameters &parameters);
     // Everything that changes the layers, in one line.

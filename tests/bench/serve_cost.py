@@ -7,7 +7,8 @@ the helper's column runs from writing the request to having read the reply, the 
 plug-in has mapped. OpenImageIO's runs from opening the file to having the layer as float32.
 
 - first: no picture was shown before. The file lies in the system's cache.
-- again: pictures that were shown before; "copy" is numpy copying as many bytes, which is the least that there is to do.
+- again: pictures that were shown before; "cpu" is what the helper's threads worked for one of them, on Linux; "copy" is
+  numpy copying as many bytes, which is the least that there is to do.
 - playing: forward through frames that were not shown before, by a host that works for so long between two of them.
 """
 
@@ -116,6 +117,15 @@ class Helper:
         self.ask(op="frame", frame=number, buffer=str(self.folder / "buffer"), **self._asked)
         return time.perf_counter() - began
 
+    def processor_seconds(self) -> float:
+        """What it has worked so far; nan where the system does not tell."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except FileNotFoundError:
+            return float("nan")
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def pixels(self) -> np.ndarray:
         """What lies in the buffer."""
         return np.fromfile(self.folder / "buffer", np.float32)
@@ -137,9 +147,9 @@ def read_layer(path: Path, output: str) -> tuple[float, np.ndarray]:
     return time.perf_counter() - began, pixels
 
 
-def first_and_again(helper: Helper, shot: Shot, output: str) -> tuple[list[Pair], list[Pair]]:
-    """Seconds of helper and OpenImageIO for every frame, not shown before, and shown before."""
-    first, again = [], []
+def first(helper: Helper, shot: Shot, output: str) -> list[Pair]:
+    """Seconds of helper and OpenImageIO for every frame, not shown before; the pixels are compared."""
+    pairs = []
     # Two steps at a time: nothing is made ahead.
     for index, frame in enumerate([*shot.frames[::2], *shot.frames[1::2]]):
         path = shot.layer_file(frame)
@@ -147,12 +157,19 @@ def first_and_again(helper: Helper, shot: Shot, output: str) -> tuple[list[Pair]
             own, (other, truth) = helper.frame(frame), read_layer(path, output)
         else:
             (other, truth), own = read_layer(path, output), helper.frame(frame)
-        first.append((own, other))
+        pairs.append((own, other))
         if not np.array_equal(helper.pixels().reshape(truth.shape)[::-1], truth):
             raise SystemExit("the helper gave other pixels than OpenImageIO")
-    for _ in range(2):
-        again += [(helper.frame(frame), read_layer(shot.layer_file(frame), output)[0]) for frame in shot.frames]
-    return first, again
+    return pairs
+
+
+def again(helper: Helper, shot: Shot, output: str) -> tuple[list[Pair], float]:
+    """Seconds of both for every frame, shown before, three times; and what the helper worked for one of them."""
+    pairs = []
+    before = helper.processor_seconds()
+    for _ in range(3):
+        pairs += [(helper.frame(frame), read_layer(shot.layer_file(frame), output)[0]) for frame in shot.frames]
+    return pairs, (helper.processor_seconds() - before) / len(pairs)
 
 
 def copied(pixels: int) -> float:
@@ -178,20 +195,27 @@ def playing(helper: Helper, shot: Shot, pause: float) -> list[float]:
 
 def measure(shot: Shot, output: str, pixels: int, rounds: int) -> None:
     """Print a table of medians, a row a round."""
-    columns = ["round", "start", *["first", "OpenImageIO", "ratio"], *["again", "OpenImageIO", "ratio"]]
-    columns += ["copy", *(f"playing, {1000 * pause:.0f} ms pause" for pause in _PAUSES), "load"]
+    columns = ["round", "start", *["first", "OpenImageIO", "ratio"], *["again", "OpenImageIO", "ratio", "cpu", "copy"]]
+    columns += [*(f"playing, {1000 * pause:.0f} ms pause" for pause in _PAUSES), "load"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for turn in range(rounds):
         helper = Helper(shot, output, pixels)
         helper.ask(op="status", shot=str(shot.out))  # waits for what is left to load
-        cells = [f"{1000 * helper.start_seconds:.0f}"]
-        for pairs in first_and_again(helper, shot, output):
-            own, others = (median(column) for column in zip(*pairs, strict=True))
-            cells += [f"{1000 * own:.0f}", f"{1000 * others:.0f}", f"{median(one / other for one, other in pairs):.2f}"]
-        cells.append(f"{1000 * copied(pixels):.0f}")
-        cells += [f"{1000 * median(playing(helper, shot, pause)):.0f}" for pause in _PAUSES]
+        cells = [_ms(helper.start_seconds), *_compared(first(helper, shot, output))]
+        pairs, worked = again(helper, shot, output)
+        cells += [*_compared(pairs), _ms(worked), _ms(copied(pixels))]
+        cells += [_ms(median(playing(helper, shot, pause))) for pause in _PAUSES]
         helper.close()
         print(f"| {turn + 1} | {' | '.join(cells)} | {os.getloadavg()[0]:.1f} |", flush=True)
+
+
+def _compared(pairs: list[Pair]) -> list[str]:
+    own, others = (median(column) for column in zip(*pairs, strict=True))
+    return [_ms(own), _ms(others), f"{median(one / other for one, other in pairs):.2f}"]
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.0f}"
 
 
 def main() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = ROOT / "tests" / "ofx" / "host"
 BRIDGE = ROOT / "ofx_bridge"
+_OLD_SECONDS = 24 * 3600
 _SANITIZERS = {"": "OFF", "address": "ON", "thread": "thread"}
 
 
@@ -42,17 +46,19 @@ def plugin(cache: Path, sanitizer: str = "") -> Path:
 
 def _build(source: Path, cache: Path, *options: str) -> Path:
     folder = cache / f"{source.name}-{_digest(source, options)}"
-    if (folder / "done").exists():
+    if folder.exists():
+        os.utime(folder)
         return folder
-    for old in cache.glob(f"{source.name}-*"):
-        if not (old / "options").exists() or (old / "options").read_text() == " ".join(options):
-            shutil.rmtree(old)
-    folder.mkdir(parents=True)
-    (folder / "options").write_text(" ".join(options))
+    for old in cache.iterdir():
+        if time.time() - old.stat().st_mtime > _OLD_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    # Elsewhere, and renamed when it is done: another session may be at it too.
+    scratch = Path(tempfile.mkdtemp(prefix="build-", dir=cache))
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    _run("cmake", "-S", str(source), "-B", str(folder), *generator, *options)
-    _run("cmake", "--build", str(folder))
-    (folder / "done").touch()
+    _run("cmake", "-S", str(source), "-B", str(scratch), *generator, *options)
+    _run("cmake", "--build", str(scratch))
+    with contextlib.suppress(OSError):
+        scratch.rename(folder)
     return folder
 
 

@@ -44,6 +44,7 @@ class Answer:
         progress: runs of the progress suite: ``labels``, ``updates``, ``last``.
         persistent: the messages that stay on a node, by instance.
         children: ids of the processes that the host has started and that live.
+        files, threads: how many the host's process has.
         crimes: what the plug-in must not have done.
     """
 
@@ -52,6 +53,8 @@ class Answer:
     progress: list[dict[str, Any]] = field(default_factory=list)
     persistent: dict[str, str] = field(default_factory=dict)
     children: list[int] = field(default_factory=list)
+    files: int = 0
+    threads: int = 0
     crimes: list[str] = field(default_factory=list)
 
     @property

@@ -137,6 +137,29 @@ def test_unloaded_and_loaded_again(open_node: OpenedNode, checked_plugin: Path) 
     assert len(node.fake.pids()) == 2
 
 
+def test_many_rounds_leave_nothing_behind(open_node: OpenedNode, checked_plugin: Path) -> None:
+    """Files, threads, children and temporary folders; memory is the sanitizer's to say."""
+    node = open_node(value_output="bg")
+    left = set()
+    for _ in range(3):
+        for name in ("one", "two"):
+            node.host.do("create", instance=name, width=24, height=12, value_shot=node.shot, value_output="fg1")
+            assert node.render(instance=name).status == OK
+        node.set("analyse")
+        node.render(1020, window=(0, 0, 24, 12), bounds=(0, 0, 24, 12))
+        unloaded = node.host.do("unload")
+        left.add((unloaded.files, unloaded.threads, len(unloaded.children), len(list(node.buffers.iterdir()))))
+        node.host.do("load", path=checked_plugin)
+        node.host.do("create", width=24, height=12, value_shot=node.shot, value_output="bg")
+        node.host.do("connect", region=(0, 0, 24, 12), first=1001, last=1008)
+    assert len(left) == 1 and left.pop()[1:] == (threads_of_nobody(node), 0, 0)
+
+
+def threads_of_nobody(node: Any) -> int:
+    """Threads of a host in which nothing runs: its own one, and those of the sanitizer."""
+    return node.host.do("nothing").threads
+
+
 @pytest.mark.parametrize("suite", ["OfxPropertySuite", "OfxImageEffectSuite", "OfxParameterSuite"])
 def test_a_host_without_what_is_needed_is_told_so(open_host: Opened, checked_plugin: Path, suite: str) -> None:
     host = open_host("address")

@@ -75,6 +75,21 @@ def test_layouts_and_windows(open_node: OpenedNode, layout: dict[str, Any]) -> N
     np.testing.assert_array_equal(inside, expected("fg1", 1002, window))
 
 
+def test_a_window_beyond_the_bounds_is_cut(open_node: OpenedNode) -> None:
+    node = open_node()
+    show(node, "fg1")
+    bounds = (2, 3, 20, 10)
+    picture = node.render(1002, window=(-3, -3, 22, 15), bounds=bounds, loose=True, padding=8)
+    np.testing.assert_array_equal(picture.pixels, expected("fg1", 1002, bounds))
+
+
+def test_an_output_without_memory_is_no_success(open_node: OpenedNode) -> None:
+    node = open_node()
+    show(node, "fg1")
+    assert node.render(1002, without_data=True).status not in (OK, DEFAULT)
+    assert node.render(1002).status == OK
+
+
 def test_tiles_make_the_whole(open_node: OpenedNode) -> None:
     node = open_node("nuke", fake={"window": [-3, 2, 21, 15], "display": [24, 12]})
     show(node, "bg")
@@ -249,7 +264,8 @@ def test_an_abort_is_obeyed(open_node: OpenedNode, after: int) -> None:
     node.render(1001)
     picture = node.render(1002, abort_after=after)
     assert picture.status in (OK, FAILED, DEFAULT) and picture.answer.messages == []
-    assert picture.answer.result["aborts"] <= after + 3, "went on asking after it was told to stop"
+    assert after < picture.answer.result["aborts"] <= after + 3, "went on asking after it was told to stop"
+    assert np.isnan(picture.pixels[-1]).all(), "went on rendering"
     assert node.render(1002).status == OK
 
 

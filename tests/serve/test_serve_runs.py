@@ -19,6 +19,8 @@ from tests.serve.helper import PATCHED, QUICK_ENGINE, SLOW_ENGINE, Helper
 from tests.serve.layer_shots import planes, set_up, write_layers
 from vdp_engine.demo.scene import Scene
 from vdp_engine.equations import half_ulps, recompose
+from vdp_engine.serve.protocol import Request
+from vdp_engine.serve.shots import options_of
 from vdp_engine.settings import Settings
 from vdp_engine.shot import Shot
 
@@ -76,12 +78,19 @@ def test_what_the_engine_is_asked(slow: Helper, tmp_path: Path) -> None:
     analyse(slow, shot, [[-3, 7], [12, 12]], layers="auto", hint=[[5, 6]])
     assert seen(shot)["arguments"] == [
         "run", str(shot / "plates" / "ofx_plate.####.exr"), f"--out={shot}", "--name=a shot", "--frames=-3-7,12",
-        f"--hint={shot / 'plates' / 'ofx_hint.####.exr'}", "--task=layers", "--layers=auto", "--flow=dis",
-        "--quality=draft", "--alpha=premultiplied", "--device=cpu", "--progress=json",
+        f"--hint={shot / 'plates' / 'ofx_hint.####.exr'}", "--task=layers", "--flow=dis", "--quality=draft",
+        "--device=cpu", "--layers=auto", "--alpha=premultiplied", "--progress=json",
     ]  # fmt: skip
     left = sorted(path.name for path in (shot / "plates").iterdir())
     hints, plates = [f"ofx_hint.{n:04d}.exr" for n in (5, 6)], [f"ofx_plate.{n:04d}.exr" for n in (5, 6, 30)]
     assert left == ["ofx.lock", *hints, *plates]
+
+
+@pytest.mark.parametrize("task", ["layers", "dehaze", "relight"])
+def test_a_task_is_asked_what_it_knows(task: str) -> None:
+    options = options_of(Request({"op": "analyse", **SETTINGS, "task": task, "layers": 3, "alpha": "straight"}))
+    common = {"task": task, "flow": "dis", "quality": "draft", "device": "cpu"}
+    assert options == common | ({"layers": "3", "alpha": "straight"} if task == "layers" else {})
 
 
 def test_folder_that_was_moved_begins_anew(slow: Helper, tmp_path: Path) -> None:
@@ -227,6 +236,10 @@ def test_shot_of_another_version(helper: Helper, tmp_path: Path) -> None:
     status = helper.status(tmp_path)
     assert status["state"] == "failed"
     assert "format 99" in status["message"]
+    shot.save()
+    shot.file.write_text(shot.file.read_text().replace('"standard"', '"best"'))
+    status = helper.until(tmp_path, "failed")
+    assert "best" in status["message"] and "\n" not in status["message"]
 
 
 def test_from_a_hosts_pixels_to_its_pictures(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class Replies:
 
     def failed(self, request_id: int, code: str, message: str, **values: Any) -> None:
         """What was asked for cannot be done."""
-        self._write({"id": request_id, "ok": False, "code": code, "message": message, **values})
+        self._write({"id": request_id, "ok": False, "code": code, "message": one_line(message), **values})
 
     def _write(self, reply: Mapping[str, Any]) -> None:
         # ASCII: no file name, however odd, can break a line.
@@ -166,6 +166,11 @@ class Replies:
                 self._stream.flush()
             except (OSError, ValueError):
                 self.broken = True
+
+
+def one_line(text: str) -> str:
+    """A message as a host can show it in a line."""
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from vdp_engine.serve import plates, runs
 from vdp_engine.serve.buffers import Buffers
 from vdp_engine.serve.folder import NOT_FOUND, Folder, as_ranges, plate_file
 from vdp_engine.serve.pictures import Pictures, View, require_output
-from vdp_engine.serve.protocol import Request, refused
+from vdp_engine.serve.protocol import Request, one_line, refused
 from vdp_engine.settings import Settings
 
 Answer = dict[str, Any]
@@ -59,7 +59,7 @@ class Shots:
         if run is not None and run.running:
             progress = run.progress
             answer |= {"fraction": progress.fraction, "stage": progress.stage, "eta_s": progress.eta_s}
-        return {"state": state, "message": message, **answer}
+        return {"state": state, "message": one_line(message), **answer}
 
     def _state(self, folder: Folder, run: runs.Run | None) -> tuple[str, str]:
         if run is not None and run.running:
@@ -148,10 +148,10 @@ class Shots:
         hinted = {frame for first, last in request.ranges("hint") for frame in range(first, last + 1)}
         if not frames:
             raise refused("`analyse` needs frames to be a list of [first, last] that is not empty")
-        options = {name: request.setting(name) for name in ("task", "layers", "flow", "quality", "alpha", "device")}
+        options = options_of(request)
         run = self.runs.of(folder.path)
         if run is None or not run.running:
-            self._settings(options)
+            _require_allowed(options)
             name, fresh = _begun(folder)
             plates.remove_others(folder.path, "hint", hinted)
             arguments = runs.arguments(
@@ -169,16 +169,26 @@ class Shots:
             run.stop()
         return {"state": self._state(folder, run)[0]}
 
-    def _settings(self, options: dict[str, str]) -> None:
-        """UsageError where a value is not allowed, before a process is started to say so."""
-        layers = options["layers"]
-        given = {name: value for name, value in options.items() if name != "device"}
-        Settings.parse(**given | {"layers": int(layers) if layers.isdigit() else layers})
-
     def _folder(self, request: Request) -> Folder:
         path = Path(os.path.normpath(request.path("shot")))
         with self._lock:
             return self._folders.setdefault(path, Folder(path))
+
+
+def options_of(request: Request) -> dict[str, str]:
+    """The options of ``vdp run`` that a request to analyse asks for: those that its task knows."""
+    options = {name: request.setting(name) for name in ("task", "flow", "quality", "device")}
+    if options["task"] == "layers":
+        options |= {name: request.setting(name) for name in ("layers", "alpha")}
+    return options
+
+
+def _require_allowed(options: dict[str, str]) -> None:
+    """UsageError where a value is not allowed, before a process is started to say so."""
+    given: dict[str, str | int] = {name: value for name, value in options.items() if name != "device"}
+    if options.get("layers", "").isdigit():
+        given["layers"] = int(options["layers"])
+    Settings.parse(**given)
 
 
 def _begun(folder: Folder) -> tuple[str, bool]:

@@ -1,6 +1,7 @@
 // The OpenFX C interface (API 1, as of OpenFX 1.5) as far as this host has it: layouts and codes, no more.
 //
-// The plug-in has declarations of its own. These are written apart from them on purpose: a slip in one of the two shows in the tests.
+// The plug-in has declarations of its own. These are written apart from them on purpose: a slip in one of the two shows
+// in the tests.
 #pragma once
 
 #include <cstddef>
@@ -50,7 +51,8 @@ struct OfxHost {
     const void *(*fetchSuite)(OfxPropertySetHandle, const char *, int);
 };
 
-using OfxPluginEntryPoint = OfxStatus(const char *action, const void *handle, OfxPropertySetHandle in, OfxPropertySetHandle out);
+using OfxPluginEntryPoint = OfxStatus(const char *action, const void *handle, OfxPropertySetHandle in,
+                                      OfxPropertySetHandle out);
 
 struct OfxPlugin {
     const char *pluginApi;

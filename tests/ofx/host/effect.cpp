@@ -72,14 +72,15 @@ Layout Clip::mapped() const {
 }
 
 Effect::Effect(OfxPlugin &plugin, const Personality &host, const std::string &context)
-    : plugin(plugin), host(host), context(context), is_instance(false), properties(std::make_unique<PropertySet>("effect")),
-      parameters(*this), magic_(kEffect) {
+    : plugin(plugin), host(host), context(context), is_instance(false),
+      properties(std::make_unique<PropertySet>("effect")), parameters(*this), magic_(kEffect) {
     properties->put("OfxImageEffectPropContext", context);
 }
 
 Effect::Effect(const Effect &description)
     : plugin(description.plugin), host(description.host), context(description.context), is_instance(true),
-      properties(std::make_unique<PropertySet>("instance")), parameters(*this, description.parameters), magic_(kEffect) {
+      properties(std::make_unique<PropertySet>("instance")), parameters(*this, description.parameters),
+      magic_(kEffect) {
     properties->put("OfxImageEffectPropContext", context);
     for (const auto &clip : description.clips) {
         clips.push_back(std::make_unique<Clip>(*this, clip->name, "clip instance"));
@@ -111,7 +112,8 @@ OfxStatus Effect::call(const std::string &name, std::unique_ptr<PropertySet> in,
 
 OfxStatus Effect::call(watch::Action &action, std::unique_ptr<PropertySet> in, PropertySet *out) {
     action.effect = this;
-    const OfxStatus status = enter_plugin(plugin, action, handle(), in ? in->handle() : nullptr, out ? out->handle() : nullptr);
+    const auto handle_of = [](PropertySet *set) { return set ? set->handle() : nullptr; };
+    const OfxStatus status = enter_plugin(plugin, action, handle(), handle_of(in.get()), handle_of(out));
     {
         const watch::Inside inside(action);
         settle(action, this);
@@ -153,7 +155,8 @@ OfxStatus Effect::tell_changed(const std::string &type, const std::string &name,
 void Effect::was_set_by_plugin(const Parameter &parameter) {
     note_change(parameter);
     if (host.recursive_changes) tell_changed("OfxTypeParameter", parameter.name, "OfxChangePluginEdited", 0);
-    else if (std::find(pending_.begin(), pending_.end(), parameter.name) == pending_.end()) pending_.push_back(parameter.name);
+    else if (std::find(pending_.begin(), pending_.end(), parameter.name) == pending_.end())
+        pending_.push_back(parameter.name);
 }
 
 void Effect::note_change(const Parameter &parameter) {
@@ -198,7 +201,8 @@ OfxStatus clip_define(OfxImageEffectHandle handle, const char *name, OfxProperty
     return kOfxStatOK;
 }
 
-OfxStatus clip_get_handle(OfxImageEffectHandle handle, const char *name, OfxImageClipHandle *clip, OfxPropertySetHandle *set) {
+OfxStatus clip_get_handle(OfxImageEffectHandle handle, const char *name, OfxImageClipHandle *clip,
+                          OfxPropertySetHandle *set) {
     HOST_CALL("clipGetHandle");
     Effect *effect = Effect::of(handle);
     if (!effect) return kOfxStatErrBadHandle;
@@ -236,8 +240,8 @@ std::unique_ptr<PropertySet> describe(const Clip &clip, Pixels &pixels, const Re
     set->put("OfxImagePropData", static_cast<void *>(pixels.row(bounds.y1)));
     set->put("OfxImagePropUniqueIdentifier", identifier);
     if (clip.owner.host.bare_images)
-        for (const char *name : {"OfxImageEffectPropRenderScale", "OfxImageEffectPropPreMultiplication", "OfxImagePropField",
-                                 "OfxImagePropUniqueIdentifier", "OfxImagePropRegionOfDefinition"})
+        for (const char *name : {"OfxImageEffectPropRenderScale", "OfxImageEffectPropPreMultiplication",
+                                 "OfxImagePropField", "OfxImagePropUniqueIdentifier", "OfxImagePropRegionOfDefinition"})
             set->leave_out(name);
     return set;
 }
@@ -267,18 +271,21 @@ OfxStatus clip_get_image(OfxImageClipHandle handle, OfxTime time, const OfxRectD
     }
     const bool output = clip->name == "Output";
     if (output && (!rendering || time != action->time || !action->output)) {
-        watch::crime("forbidden call", "clipGetImage of Output at another time than the render's, or outside of a render");
+        watch::crime("forbidden call", "clipGetImage of Output outside of a render, or at another time than its own");
         return kOfxStatFailed;
     }
-    if (!output && rendering && time != action->time && !clip->properties->integer("OfxImageEffectPropTemporalClipAccess"))
+    const bool temporal = clip->properties->integer("OfxImageEffectPropTemporalClipAccess") != 0;
+    if (!output && rendering && time != action->time && !temporal)
         watch::crime("forbidden call", "a picture of another time without temporal access to " + clip->name);
     auto made = std::make_shared<Image>();
     made->clip = clip->name;
     made->pixels = output ? action->output->pixels : incoming(*clip, time, action->scale, wanted);
     if (!made->pixels) return kOfxStatFailed;
-    const Rect region = output ? action->output->region : pixels_of(clip->feed.region, action->scale, clip->feed.pixel_aspect);
+    const Feed &feed = clip->feed;
+    const Rect region = output ? action->output->region : pixels_of(feed.region, action->scale, feed.pixel_aspect);
     const std::string identifier = clip->name + ' ' + std::to_string(time);
     made->properties = describe(*clip, *made->pixels, region, action->scale, identifier);
+    if (output && action->output->without_data) made->properties->put("OfxImagePropData", static_cast<void *>(nullptr));
     *image = made->properties->handle();
     const std::lock_guard<std::mutex> hold(action->lock);
     action->images.push_back(made);

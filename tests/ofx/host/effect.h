@@ -39,10 +39,8 @@ private:
 // What a render is to be written into.
 struct OutputPlan {
     std::shared_ptr<Pixels> pixels;
-    Rect window;
     Rect region;  // of definition, in pixels
-    double scale[2];
-    std::string field = "OfxFieldNone";
+    bool without_data;
 };
 
 struct Effect {
@@ -54,7 +52,9 @@ struct Effect {
 
     OfxImageEffectHandle handle() { return reinterpret_cast<OfxImageEffectHandle>(this); }
     static Effect *of(OfxImageEffectHandle handle);
-    static Effect *of(const void *handle) { return of(reinterpret_cast<OfxImageEffectHandle>(const_cast<void *>(handle))); }
+    static Effect *of(const void *handle) {
+        return of(reinterpret_cast<OfxImageEffectHandle>(const_cast<void *>(handle)));
+    }
     Clip *clip(const std::string &name);
     OfxRectD project() const { return {0, 0, project_size[0], project_size[1]}; }
 

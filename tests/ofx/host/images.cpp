@@ -77,7 +77,9 @@ Pixels::Pixels(const Rect &bounds, const Layout &layout)
     }
 }
 
-unsigned char *Pixels::row(int y) { return memory_.data() + (std::ptrdiff_t(first_) + std::ptrdiff_t(row_bytes()) * (y - bounds.y1)); }
+unsigned char *Pixels::row(int y) {
+    return memory_.data() + (std::ptrdiff_t(first_) + std::ptrdiff_t(row_bytes()) * (y - bounds.y1));
+}
 
 void Pixels::put(int x, int y, const float rgba[4]) {
     const int channels = layout.channels(), bytes = layout.bytes();
@@ -121,7 +123,8 @@ void Pixels::check_window(const Rect &window, bool all) const {
                 else outside += !untouched;
             }
     if (outside) watch::crime("window", std::to_string(outside) + " values outside of the render window were written");
-    if (all && inside) watch::crime("window", std::to_string(inside) + " values inside of the render window were not written");
+    if (all && inside)
+        watch::crime("window", std::to_string(inside) + " values inside of the render window were not written");
 }
 
 void Pixels::remember() {

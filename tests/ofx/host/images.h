@@ -44,8 +44,8 @@ public:
     int row_bytes() const { return layout.top_down ? -stride_ : stride_; }
     // Straight float R G B A to this depth and these components.
     void put(int x, int y, const float rgba[4]);
-    // Crimes where guards or padding changed, or, of an output, pixels outside of the window were written or (`all`) inside
-    // of it were not (float only: another depth has no value that no picture has).
+    // Crimes where guards or padding changed, or, of an output, pixels outside of the window were written or (`all`)
+    // inside of it were not (float only: another depth has no value that no picture has).
     void check_guards(const std::string &whose) const;
     void check_window(const Rect &window, bool all) const;
     void remember();                                // the pixels as they are, to see whether they were changed

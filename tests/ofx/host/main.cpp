@@ -1,136 +1,25 @@
 // A small OFX host that is told what to do, line by line, on standard input.
 //
-// A command is a line `verb key=value …`, values percent-encoded; the answer is one line of JSON: "ok", "result" or "error", and what
-// happened on the way: "crimes", "messages", "progress", "persistent" (messages that stay, by instance), "children" (living).
+// The answer to a command is one line of JSON: "ok", "result" or "error", and what happened on the way: "crimes",
+// "messages", "progress", "persistent" (messages that stay, by instance), "children" (living), and how many "files" and
+// "threads" the process has.
 
 #include <algorithm>
 #include <atomic>
 #include <functional>
 #include <iostream>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
+#include "command.h"
 #include "json.h"
 #include "process.h"
+#include "questions.h"
 #include "render.h"
 #include "session.h"
 #include "suites.h"
 
 namespace {
-
-using Arguments = std::map<std::string, std::string>;
-
-std::string decoded(const std::string &text) {
-    std::string plain;
-    for (size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '%' && i + 2 < text.size()) {
-            plain += static_cast<char>(std::stoi(text.substr(i + 1, 2), nullptr, 16));
-            i += 2;
-        } else {
-            plain += text[i];
-        }
-    }
-    return plain;
-}
-
-class Command {
-public:
-    explicit Command(const std::string &line) {
-        std::istringstream in(line);
-        in >> verb;
-        for (std::string word; in >> word;) {
-            const auto sign = word.find('=');
-            if (sign == std::string::npos) throw std::invalid_argument("no value in " + word);
-            arguments_[word.substr(0, sign)] = decoded(word.substr(sign + 1));
-        }
-    }
-
-    std::string text(const std::string &key, const std::string &otherwise = "") const {
-        const auto found = arguments_.find(key);
-        return found == arguments_.end() ? otherwise : found->second;
-    }
-    double real(const std::string &key, double otherwise) const { return has(key) ? std::stod(text(key)) : otherwise; }
-    long whole(const std::string &key, long otherwise) const { return has(key) ? std::stol(text(key)) : otherwise; }
-    bool has(const std::string &key) const { return arguments_.count(key) != 0; }
-
-    std::vector<std::string> list(const std::string &key) const {
-        std::vector<std::string> words;
-        std::istringstream in(text(key));
-        for (std::string word; std::getline(in, word, ',');) words.push_back(word);
-        return words;
-    }
-    std::vector<double> reals(const std::string &key) const {
-        std::vector<double> values;
-        for (const std::string &word : list(key)) values.push_back(std::stod(word));
-        return values;
-    }
-    std::optional<Rect> rect(const std::string &key) const {
-        if (!has(key)) return std::nullopt;
-        const auto corners = reals(key);
-        if (corners.size() != 4) throw std::invalid_argument(key + " has four corners");
-        return Rect{int(corners[0]), int(corners[1]), int(corners[2]), int(corners[3])};
-    }
-    // The arguments whose names begin so, without the beginning; of an empty one all.
-    Arguments with(const std::string &prefix) const {
-        Arguments some;
-        for (const auto &[key, value] : arguments_)
-            if (key.rfind(prefix, 0) == 0) some[key.substr(prefix.size())] = value;
-        return some;
-    }
-
-    std::string verb;
-
-private:
-    Arguments arguments_;
-};
-
-Layout layout_of(const Command &command, const std::string &depth, const std::string &components) {
-    Layout layout;
-    layout.depth = command.has("depth") ? "OfxBitDepth" + command.text("depth") : depth;
-    layout.components = command.has("components") ? "OfxImageComponent" + command.text("components") : components;
-    layout.padding = int(command.whole("padding", 0));
-    layout.top_down = command.whole("top_down", 0) != 0;
-    layout.shift = int(command.whole("shift", 0));
-    return layout;
-}
-
-RenderOrder order_of(const Command &command) {
-    RenderOrder order;
-    order.time = command.real("time", timeline_time());
-    if (const auto scale = command.reals("scale"); !scale.empty()) {
-        order.scale[0] = scale.front();
-        order.scale[1] = scale.back();
-    }
-    order.window = command.rect("window");
-    order.bounds = command.rect("bounds");
-    order.layout = layout_of(command, "", "");
-    order.abort_after = command.whole("abort_after", -1);
-    order.abort_seconds = command.real("abort_seconds", -1);
-    order.interactive = command.whole("interactive", 0) != 0;
-    order.draft = command.whole("draft", 0) != 0;
-    order.sequence = command.whole("sequence", 1) != 0;
-    order.force = command.whole("force", 0) != 0;
-    order.out = command.text("out");
-    return order;
-}
-
-Feed feed_of(const Command &command) {
-    Feed feed;
-    const std::string kind = command.text("kind", "formula");
-    if (kind == "formula") feed.kind = Feed::Kind::formula;
-    else if (kind == "files") feed.kind = Feed::Kind::files;
-    else if (kind != "nothing") throw std::invalid_argument("a clip has a formula, files or nothing");
-    feed.path = command.text("path");
-    if (const auto region = command.reals("region"); region.size() == 4) feed.region = {region[0], region[1], region[2], region[3]};
-    else if (feed.kind != Feed::Kind::nothing) throw std::invalid_argument("a clip has a region of four corners");
-    feed.first = command.real("first", 1);
-    feed.last = command.real("last", 100);
-    feed.pixel_aspect = command.real("aspect", 1);
-    feed.frame_rate = command.real("fps", 24);
-    feed.layout = layout_of(command, "OfxBitDepthFloat", "OfxImageComponentRGBA");
-    return feed;
-}
 
 std::string changed(Effect &effect, OfxStatus status) {
     bool rerender = false;
@@ -161,8 +50,8 @@ std::string connect(Effect &effect, const Command &command) {
 
 std::string run(Session &session, const Command &command);
 
-// Several threads that render at once: thread i of instance i, all of them the same times, each beginning with another. The main
-// thread meanwhile does again and again what `meanwhile` says.
+// Several threads that render at once: thread i of instance i, all of them the same times, each beginning with another.
+// The main thread meanwhile does again and again what `meanwhile` says.
 std::string threads(Session &session, const Command &command) {
     const auto names = command.list("instances");
     const auto times = command.reals("times");
@@ -180,7 +69,8 @@ std::string threads(Session &session, const Command &command) {
                     RenderOrder order = order_of(command);
                     order.ask = false;
                     order.time = times[(turn + i) % times.size()];
-                    if (!order.out.empty()) order.out += '.' + std::to_string(i) + '.' + std::to_string(int(order.time)) + ".raw";
+                    const std::string name = std::to_string(i) + '.' + std::to_string(int(order.time)) + ".raw";
+                    if (!order.out.empty()) order.out += '.' + name;
                     results.add(render(session.instance(names[i % names.size()]), order));
                 }
             } catch (const std::exception &error) {
@@ -205,23 +95,19 @@ std::string values(const Effect &effect) {
     for (const auto &parameter : effect.parameters.all) {
         if (!parameter->has_value()) continue;
         const PropertySet &set = *parameter->properties;
-        all.add(parameter->name, json::Object().add("value", parameter->value_json())
-            .add("persistent", set.integer("OfxParamPropPersistant") != 0).add("enabled", set.integer("OfxParamPropEnabled") != 0)
-            .add("secret", set.integer("OfxParamPropSecret") != 0).str());
+        const auto is = [&set](const char *property) { return set.integer(property) != 0; };
+        json::Object told;
+        told.add("value", parameter->value_json()).add("persistent", is("OfxParamPropPersistant"));
+        told.add("enabled", is("OfxParamPropEnabled")).add("secret", is("OfxParamPropSecret"));
+        all.add(parameter->name, told.str());
     }
     return all.str();
 }
 
-std::string region(Effect &effect, const Command &command) {
-    const RenderOrder order = order_of(command);
-    OfxRectD asked{};
-    const OfxStatus status = region_of_definition(effect, order.time, order.scale, asked);
-    return json::Object().add("status", status)
-        .add("region", json::numbers(std::vector<double>{asked.x1, asked.y1, asked.x2, asked.y2})).str();
-}
+std::string render_one(Effect &effect, const Command &command) { return render(effect, order_of(command)); }
 
-std::string simple(Effect &effect, const std::string &action) {
-    return json::Object().add("status", effect.call(action, nullptr)).str();
+std::string act(Effect &effect, const Command &command) {
+    return json::Object().add("status", effect.call(command.text("name"), nullptr)).str();
 }
 
 std::string calls() {
@@ -230,56 +116,99 @@ std::string calls() {
     return all.str();
 }
 
-std::string run(Session &session, const Command &command) {
-    const auto instance = [&]() -> Effect & { return session.instance(command.text("instance", "vdp")); };
-    const std::map<std::string, std::function<std::string()>> verbs = {
-        {"load", [&] { return session.load(command.text("path"), personality_of(command.text("host", "plain"), command.with("host."))); }},
-        {"unload", [&] { return session.unload(); }},
-        {"describe", [&] {
-            const std::string context = command.text("context");
-            return session.describe(command.text("plugin"), context.empty() ? "" : "OfxImageEffectContext" + context);
-        }},
-        {"create", [&] {
-            return session.create(command.text("instance", "vdp"), command.text("plugin"),
-                                  "OfxImageEffectContext" + command.text("context", "Filter"), command.with("value."), command.with(""));
-        }},
-        {"destroy", [&] { return session.destroy(command.text("instance", "vdp")); }},
-        {"set", [&] { return set(instance(), command); }},
-        {"values", [&] { return values(instance()); }},
-        {"parameters", [&] { return instance().parameters.json(true); }},
-        {"connect", [&] { return connect(instance(), command); }},
-        {"render", [&] { return render(instance(), order_of(command)); }},
-        {"threads", [&] { return threads(session, command); }},
-        {"region", [&] { return region(instance(), command); }},
-        {"preferences", [&] { return clip_preferences(instance()); }},
-        {"domain", [&] { return time_domain(instance()); }},
-        {"action", [&] { return simple(instance(), command.text("name")); }},
-        {"raw", [&] {
-            Effect *effect = command.has("instance") ? &instance() : nullptr;
-            return json::Object().add("status", session.raw(command.text("plugin"), command.text("name"), effect)).str();
-        }},
-        {"fail", [&] {
-            watch::function(command.text("function"))
-                .fail(int(command.whole("status", 1)), command.whole("after", 0), command.whole("count", 1));
-            return std::string("{}");
-        }},
-        {"calls", [&] { return calls(); }},
-        {"cancel_progress", [&] { cancel_progress_after(command.whole("after", -1)); return std::string("{}"); }},
-        {"during_progress", [&] {
-            const Command nested(command.text("command"));
-            during_progress(command.whole("update", 1), [&session, nested] { run(session, nested); });
-            return std::string("{}");
-        }},
-        {"timeline", [&] {
-            set_timeline(command.real("time", 1), command.real("first", 1), command.real("last", 100));
-            return std::string("{}");
-        }},
-        {"signal", [&] { set_disposition(command.text("name"), command.text("as")); return std::string("{}"); }},
-        {"nothing", [] { return std::string("{}"); }},
+const std::string kNothing = "{}";
+
+std::string load(Session &session, const Command &command) {
+    const Personality personality = personality_of(command.text("host", "plain"), command.with("host."));
+    return session.load(command.text("path"), personality);
+}
+
+std::string describe(Session &session, const Command &command) {
+    const std::string context = command.text("context");
+    return session.describe(command.text("plugin"), context.empty() ? "" : "OfxImageEffectContext" + context);
+}
+
+std::string create(Session &session, const Command &command) {
+    const std::string context = "OfxImageEffectContext" + command.text("context", "Filter");
+    return session.create(command.text("instance", "vdp"), command.text("plugin"), context, command.with("value."),
+                          command.with(""));
+}
+
+std::string destroy(Session &session, const Command &command) {
+    return session.destroy(command.text("instance", "vdp"));
+}
+
+std::string raw(Session &session, const Command &command) {
+    Effect *effect = command.has("instance") ? &session.instance(command.text("instance")) : nullptr;
+    const OfxStatus status = session.raw(command.text("plugin"), command.text("name"), effect);
+    return json::Object().add("status", status).str();
+}
+
+std::string fail(Session &, const Command &command) {
+    const int status = int(command.whole("status", 1));
+    watch::function(command.text("function")).fail(status, command.whole("after", 0), command.whole("count", 1));
+    return kNothing;
+}
+
+std::string during(Session &session, const Command &command) {
+    const Command nested(command.text("command"));
+    during_progress(command.whole("update", 1), [&session, nested] { run(session, nested); });
+    return kNothing;
+}
+
+std::string timeline(Session &, const Command &command) {
+    set_timeline(command.real("time", 1), command.real("first", 1), command.real("last", 100));
+    return kNothing;
+}
+
+std::string cancel(Session &, const Command &command) {
+    cancel_progress_after(command.whole("after", -1));
+    return kNothing;
+}
+
+std::string signal(Session &, const Command &command) {
+    set_disposition(command.text("name"), command.text("as"));
+    return kNothing;
+}
+
+using Verb = std::function<std::string(Session &, const Command &)>;
+using OfInstance = std::function<std::string(Effect &, const Command &)>;
+
+Verb of_instance(const OfInstance &work) {
+    return [work](Session &session, const Command &command) {
+        return work(session.instance(command.text("instance", "vdp")), command);
     };
-    const auto found = verbs.find(command.verb);
-    if (found == verbs.end()) throw std::invalid_argument("no command " + command.verb);
-    const std::string told = found->second();
+}
+
+const std::map<std::string, Verb> &verbs() {
+    static const std::map<std::string, Verb> all = {
+        {"load", load},
+        {"unload", [](Session &session, const Command &) { return session.unload(); }},
+        {"describe", describe},
+        {"create", create},
+        {"destroy", destroy},
+        {"set", of_instance(set)},
+        {"values", of_instance([](Effect &effect, const Command &) { return values(effect); })},
+        {"connect", of_instance(connect)},
+        {"render", of_instance(render_one)},
+        {"threads", threads},
+        {"action", of_instance(act)},
+        {"raw", raw},
+        {"fail", fail},
+        {"calls", [](Session &, const Command &) { return calls(); }},
+        {"cancel_progress", cancel},
+        {"during_progress", during},
+        {"timeline", timeline},
+        {"signal", signal},
+        {"nothing", [](Session &, const Command &) { return kNothing; }},
+    };
+    return all;
+}
+
+std::string run(Session &session, const Command &command) {
+    const auto found = verbs().find(command.verb);
+    if (found == verbs().end()) throw std::invalid_argument("no command " + command.verb);
+    const std::string told = found->second(session, command);
     if (command.verb != "fail") watch::clear_failures();
     return told;
 }
@@ -302,6 +231,7 @@ std::string answer(Session &session, const std::string &line) {
     for (const auto &[name, text] : session.persistent_messages()) persistent.add(name, json::text(text));
     json::Array living;
     for (const int child : children()) living.add(std::to_string(child));
+    told.add("files", count_of("fd")).add("threads", count_of("task"));
     return told.add("messages", messages.str()).add("progress", progresses.str()).add("persistent", persistent.str())
         .add("children", living.str()).add("crimes", json::texts(watch::take_crimes())).str();
 }

@@ -1,6 +1,5 @@
-// Effects that copy Source, each with one fault. They prove that the host sees the fault; "good" proves that it sees no other.
-//
-// Declarations are the host's own: these effects test the host's guards, not its layouts.
+// Effects that copy Source, each with one fault. They prove that the host sees the fault; "none" proves that it sees no
+// other. Declarations are the host's own: these effects test the host's guards, not its layouts.
 
 #include <csignal>
 #include <cstdio>
@@ -48,30 +47,27 @@ Picture fetch(OfxImageEffectHandle effect, const char *clip_name, double time) {
     properties->propGetString(picture.handle, "OfxImageEffectPropPixelDepth", 0, &depth);
     properties->propGetString(picture.handle, "OfxImageEffectPropComponents", 0, &components);
     picture.data = static_cast<unsigned char *>(data);
-    const int bytes = !std::strcmp(depth, "OfxBitDepthFloat") ? 4 : !std::strcmp(depth, "OfxBitDepthShort") ? 2 : 1;
-    const int channels = !std::strcmp(components, "OfxImageComponentRGBA") ? 4 : !std::strcmp(components, "OfxImageComponentRGB") ? 3 : 1;
+    const auto is = [](const char *one, const char *other) { return std::strcmp(one, other) == 0; };
+    const int bytes = is(depth, "OfxBitDepthFloat") ? 4 : is(depth, "OfxBitDepthShort") ? 2 : 1;
+    const int channels = is(components, "OfxImageComponentRGBA") ? 4 : is(components, "OfxImageComponentRGB") ? 3 : 1;
     picture.pixel_bytes = bytes * channels;
     return picture;
 }
 
-enum class Fault {
-    none, writes_left_of_the_window, writes_below_the_window, writes_into_padding, leaves_pixels, writes_into_source, leaks_an_image,
-    sets_a_parameter_in_render, polls_abort_per_pixel, throws, unknown_property, wrong_type, wrong_index, dead_image,
-    null_handle, read_only_property, changes_sigpipe, changes_the_folder, changes_the_environment, opens_a_descriptor,
-    calls_from_its_own_thread, a_dialog_in_render, no_status, another_time, unknown_parameter, starts_a_child_in_create, endless_changes,
-    describes_integer_2d, describes_umlauts, describes_a_lost_child, describes_a_default_out_of_range, describes_twice,
-    reads_beyond_its_memory, races,
-};
+#define FAULTS(X) \
+    X(none) X(writes_left_of_the_window) X(writes_below_the_window) X(writes_into_padding) X(leaves_pixels) \
+    X(writes_into_source) X(leaks_an_image) X(sets_a_parameter_in_render) X(polls_abort_per_pixel) X(throws) \
+    X(unknown_property) X(wrong_type) X(wrong_index) X(dead_image) X(null_handle) X(read_only_property) \
+    X(changes_sigpipe) X(changes_the_folder) X(changes_the_environment) X(opens_a_descriptor) \
+    X(calls_from_its_own_thread) X(a_dialog_in_render) X(no_status) X(another_time) X(unknown_parameter) \
+    X(starts_a_child_in_create) X(endless_changes) X(describes_integer_2d) X(describes_umlauts) \
+    X(describes_a_lost_child) X(describes_a_default_out_of_range) X(describes_twice) X(reads_beyond_its_memory) \
+    X(races)
 
-// Of the faults in the order of the enumeration.
-constexpr const char *kNames[] = {
-    "none", "writes_left_of_the_window", "writes_below_the_window", "writes_into_padding", "leaves_pixels", "writes_into_source", "leaks_an_image",
-    "sets_a_parameter_in_render", "polls_abort_per_pixel", "throws", "unknown_property", "wrong_type", "wrong_index", "dead_image",
-    "null_handle", "read_only_property", "changes_sigpipe", "changes_the_folder", "changes_the_environment", "opens_a_descriptor",
-    "calls_from_its_own_thread", "a_dialog_in_render", "no_status", "another_time", "unknown_parameter", "starts_a_child_in_create", "endless_changes",
-    "describes_integer_2d", "describes_umlauts", "describes_a_lost_child", "describes_a_default_out_of_range", "describes_twice",
-    "reads_beyond_its_memory", "races",
-};
+#define ENUMERATOR(name) name,
+#define TEXT(name) #name,
+enum class Fault { FAULTS(ENUMERATOR) };
+constexpr const char *kNames[] = {FAULTS(TEXT)};
 constexpr int kCount = sizeof kNames / sizeof *kNames;
 
 OfxParamHandle parameter(OfxImageEffectHandle effect, const char *name) {
@@ -114,13 +110,15 @@ void describe_in_context(OfxImageEffectHandle effect, Fault fault) {
     properties->propSetDouble(gain, "OfxParamPropMax", 0, 2);
     if (fault == Fault::describes_umlauts) properties->propSetString(gain, "OfxPropLabel", 0, "Verst\xc3\xa4rkung");
     parameters->paramDefine(all, "OfxParamTypePage", "page", &page);
-    properties->propSetString(page, "OfxParamPropPageChild", 0, fault == Fault::describes_a_lost_child ? "loss" : "gain");
+    const char *child = fault == Fault::describes_a_lost_child ? "loss" : "gain";
+    properties->propSetString(page, "OfxParamPropPageChild", 0, child);
     if (fault == Fault::describes_integer_2d) parameters->paramDefine(all, "OfxParamTypeInteger2D", "size", nullptr);
     if (fault == Fault::describes_twice) parameters->paramDefine(all, "OfxParamTypeDouble", "gain", nullptr);
 }
 
 // The faults of a render that lie beside the pixels.
-void misbehave(Fault fault, OfxImageEffectHandle effect, OfxPropertySetHandle in, const Picture &source, const Picture &output) {
+void misbehave(Fault fault, OfxImageEffectHandle effect, OfxPropertySetHandle in, const Picture &source,
+               const Picture &output) {
     char *text = nullptr;
     int number = 0;
     switch (fault) {
@@ -202,7 +200,8 @@ OfxStatus act(Fault fault, const std::string &action, OfxImageEffectHandle effec
 
 void set_host(OfxHost *given) { host = given; }
 
-template <int Number> OfxStatus entry(const char *action, const void *handle, OfxPropertySetHandle in, OfxPropertySetHandle) {
+template <int Number>
+OfxStatus entry(const char *action, const void *handle, OfxPropertySetHandle in, OfxPropertySetHandle) {
     return act(Fault(Number), action, static_cast<OfxImageEffectHandle>(const_cast<void *>(handle)), in);
 }
 

@@ -50,7 +50,8 @@ Parameter *Parameter::of(OfxParamHandle handle) {
 }
 
 Parameter::Kind Parameter::kind() const {
-    if (type == "OfxParamTypeInteger" || type == "OfxParamTypeBoolean" || type == "OfxParamTypeChoice") return Kind::integer;
+    for (const char *whole : {"OfxParamTypeInteger", "OfxParamTypeBoolean", "OfxParamTypeChoice"})
+        if (type == whole) return Kind::integer;
     if (type == "OfxParamTypeDouble") return Kind::real;
     if (type == "OfxParamTypeString") return Kind::text;
     return Kind::none;
@@ -131,42 +132,49 @@ Parameter *ParameterSet::find(const std::string &name) {
     return nullptr;
 }
 
-void ParameterSet::inspect() const {
-    auto *self = const_cast<ParameterSet *>(this);
+bool Parameter::has_option(int index) const {
+    return index >= 0 && index < int(properties->strings("OfxParamPropChoiceOption").size());
+}
+
+void Parameter::inspect() const {
+    const PropertySet &set = *properties;
+    for (const char *label : {"OfxPropLabel", "OfxPropShortLabel", "OfxPropLongLabel", "OfxParamPropHint"})
+        if (!printable(set.string(label))) watch::crime("label", std::string(label) + " of " + name + " is not ASCII");
+    const auto within = [&](double least, double value, double most) {
+        if (!(least <= value && value <= most))
+            watch::crime("parameter", "the default of " + name + " lies outside of its limits");
+    };
+    if (type == "OfxParamTypeInteger")
+        within(set.integer("OfxParamPropMin"), set.integer("OfxParamPropDefault"), set.integer("OfxParamPropMax"));
+    if (type == "OfxParamTypeDouble")
+        within(set.real("OfxParamPropMin"), set.real("OfxParamPropDefault"), set.real("OfxParamPropMax"));
+    if (type != "OfxParamTypeChoice") return;
+    const auto &options = set.strings("OfxParamPropChoiceOption");
+    if (!has_option(set.integer("OfxParamPropDefault")))
+        watch::crime("parameter", "the default of " + name + " is none of its options");
+    for (const std::string &option : options)
+        if (!printable(option)) watch::crime("label", "option " + option + " of " + name + " is not ASCII");
+    if (std::set<std::string>(options.begin(), options.end()).size() != options.size())
+        watch::crime("parameter", name + " has the same option twice");
+}
+
+void ParameterSet::inspect() {
     const auto is = [&](const std::string &name, const char *type) {
-        const Parameter *found = self->find(name);
+        const Parameter *found = find(name);
         return found && found->type == type;
     };
     for (const std::string &page : properties->strings("OfxPluginPropParamPageOrder"))
-        if (!is(page, "OfxParamTypePage")) watch::crime("parameter", "the page order names " + page + ", which is no page");
+        if (!is(page, "OfxParamTypePage"))
+            watch::crime("parameter", "the page order names " + page + ", which is no page");
     for (const auto &one : all) {
-        const PropertySet &set = *one->properties;
-        for (const char *label : {"OfxPropLabel", "OfxPropShortLabel", "OfxPropLongLabel", "OfxParamPropHint"})
-            if (!printable(set.string(label))) watch::crime("label", std::string(label) + " of " + one->name + " is not ASCII");
-        const std::string &parent = set.string("OfxParamPropParent");
+        one->inspect();
+        const std::string &parent = one->properties->string("OfxParamPropParent");
         if (!parent.empty() && !is(parent, "OfxParamTypeGroup"))
             watch::crime("parameter", one->name + " has the parent " + parent + ", which is no group");
-        if (one->type == "OfxParamTypePage")
-            for (const std::string &child : set.strings("OfxParamPropPageChild"))
-                if (!self->find(child) && child.rfind("OfxParamPageSkip", 0) != 0)
-                    watch::crime("parameter", "page " + one->name + " has the child " + child + ", which is not there");
-        if (one->type == "OfxParamTypeChoice") {
-            const auto &options = set.strings("OfxParamPropChoiceOption");
-            if (set.integer("OfxParamPropDefault") < 0 || set.integer("OfxParamPropDefault") >= int(options.size()))
-                watch::crime("parameter", "the default of " + one->name + " is none of its options");
-            for (const std::string &option : options)
-                if (!printable(option)) watch::crime("label", "option " + option + " of " + one->name + " is not ASCII");
-            if (std::set<std::string>(options.begin(), options.end()).size() != options.size())
-                watch::crime("parameter", one->name + " has the same option twice");
-        }
-        const auto inside = [&](double value, const char *least, const char *most, auto get) {
-            if (!(get(least) <= value && value <= get(most)))
-                watch::crime("parameter", "the default of " + one->name + " lies outside of its limits");
-        };
-        const auto integer = [&](const char *name) { return double(set.integer(name)); };
-        const auto real = [&](const char *name) { return set.real(name); };
-        if (one->type == "OfxParamTypeInteger") inside(integer("OfxParamPropDefault"), "OfxParamPropMin", "OfxParamPropMax", integer);
-        if (one->type == "OfxParamTypeDouble") inside(real("OfxParamPropDefault"), "OfxParamPropMin", "OfxParamPropMax", real);
+        if (one->type != "OfxParamTypePage") continue;
+        for (const std::string &child : one->properties->strings("OfxParamPropPageChild"))
+            if (!find(child) && child.rfind("OfxParamPageSkip", 0) != 0)
+                watch::crime("parameter", "page " + one->name + " has the child " + child + ", which is not there");
     }
 }
 
@@ -183,12 +191,14 @@ std::string ParameterSet::json(bool values) const {
 
 // The functions of the parameter suite.
 struct ParameterCalls {
-    static OfxStatus define(OfxParamSetHandle handle, const char *type, const char *name, OfxPropertySetHandle *properties) {
+    static OfxStatus define(OfxParamSetHandle handle, const char *type, const char *name,
+                            OfxPropertySetHandle *properties) {
         HOST_CALL("paramDefine");
         ParameterSet *set = ParameterSet::of(handle);
         if (!set) return kOfxStatErrBadHandle;
         const std::string action = watch::current() ? watch::current()->name : "";
-        if (set->owner.is_instance || (action != "OfxActionDescribe" && action != "OfxImageEffectActionDescribeInContext"))
+        const bool describing = action == "OfxActionDescribe" || action == "OfxImageEffectActionDescribeInContext";
+        if (set->owner.is_instance || !describing)
             watch::crime("forbidden call", "paramDefine outside of the describing actions");
         if (!name || !*name || set->find(name)) {
             watch::crime("parameter", "defined twice or without a name: " + std::string(name ? name : "(null)"));
@@ -289,8 +299,7 @@ struct ParameterCalls {
             watch::crime("parameter type", parameter->name + " has no value to set");
             return kOfxStatErrUnsupported;
         }
-        if (parameter->type == "OfxParamTypeChoice" &&
-            (value.integer < 0 || value.integer >= int(parameter->properties->strings("OfxParamPropChoiceOption").size()))) {
+        if (parameter->type == "OfxParamTypeChoice" && !parameter->has_option(value.integer)) {
             watch::crime("parameter value", parameter->name + " is set to an option that is not there");
             return kOfxStatErrBadIndex;
         }

@@ -40,6 +40,9 @@ public:
 
     enum class Kind { none, integer, real, text };
     Kind kind() const;
+    bool has_option(int index) const;
+    // Crimes: what no host would show as it is meant, such as defaults out of range or labels that are not ASCII.
+    void inspect() const;
 
     const std::string name, type;
     std::unique_ptr<PropertySet> properties;
@@ -66,8 +69,8 @@ public:
     OfxParamSetHandle handle() { return reinterpret_cast<OfxParamSetHandle>(this); }
     static ParameterSet *of(OfxParamSetHandle handle);
     Parameter *find(const std::string &name);
-    // What no host would show as it is meant: parents that are no groups, defaults out of range, labels that are not ASCII …
-    void inspect() const;
+    // The same of all of them, and parents that are no groups, and children of pages that are not there.
+    void inspect();
     std::string json(bool values) const;
 
     Effect &owner;

@@ -27,7 +27,9 @@ struct Personality {
     bool bare_host = false;          // the host's own properties are a name and no more
     bool background = false;
 
-    bool has(const std::string &suite, int version) const { return suites.count(suite + ' ' + std::to_string(version)); }
+    bool has(const std::string &suite, int version) const {
+        return suites.count(suite + ' ' + std::to_string(version)) != 0;
+    }
 };
 
 // "plain", "nuke", "resolve", "natron", "minimal". Throws std::invalid_argument.

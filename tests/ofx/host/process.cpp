@@ -50,7 +50,8 @@ struct ProcessState {
     void compare() const {
         const ProcessState now;
         for (const auto &[number, before] : signals)
-            if (now.signals.at(number).sa_handler != before.sa_handler || now.signals.at(number).sa_flags != before.sa_flags)
+            if (const struct sigaction &after = now.signals.at(number);
+                after.sa_handler != before.sa_handler || after.sa_flags != before.sa_flags)
                 watch::crime("process", "the handler of signal " + std::to_string(number) + " was changed");
         if (now.folder != folder) watch::crime("process", "the working directory was changed to " + now.folder);
         if (now.locale != locale) watch::crime("process", "the locale was changed to " + now.locale);
@@ -99,7 +100,8 @@ OfxStatus enter_plugin(OfxPlugin &plugin, watch::Action &action, const void *han
     }
     thread.compare();
     if (process) process->compare();
-    if (status < kOfxStatOK || status > kOfxStatReplyDefault) watch::crime("status", "there is no status " + std::to_string(status));
+    if (status < kOfxStatOK || status > kOfxStatReplyDefault)
+        watch::crime("status", "there is no status " + std::to_string(status));
     return status;
 }
 
@@ -121,6 +123,14 @@ std::vector<int> children() {
     }
     closedir(folder);
     return found;
+}
+
+int count_of(const std::string &name) {
+    DIR *folder = opendir(("/proc/self/" + name).c_str());
+    int count = 0;
+    while (folder && readdir(folder)) ++count;
+    if (folder) closedir(folder);
+    return count;
 }
 
 void set_disposition(const std::string &signal_name, const std::string &disposition) {

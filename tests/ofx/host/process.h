@@ -23,5 +23,8 @@ public:
 // Process ids of the children that live.
 std::vector<int> children();
 
+// How many entries one of the host's own folders below /proc/self has: "fd" (open files) or "task" (threads).
+int count_of(const std::string &folder);
+
 // SIGCHLD and the like, as a host may have it. Throws std::invalid_argument.
 void set_disposition(const std::string &signal, const std::string &disposition);

@@ -189,7 +189,8 @@ template <class Value> OfxStatus set_one(OfxPropertySetHandle handle, const char
     if (!property) return status;
     const int size = property->size();
     // A property of any number of values grows by one at a time.
-    if (index < 0 || index >= (property->dimension ? property->dimension : size + 1)) return bad_index(name, index, size);
+    const int most = property->dimension ? property->dimension : size + 1;
+    if (index < 0 || index >= most) return bad_index(name, index, size);
     if (index == size) property->resize(size + 1);
     Of<Value>::values(*property)[index] = value;
     property->set = true;

@@ -1,4 +1,4 @@
-// Property sets that know which properties an object of their kind has, of which type and dimension, and who may set them.
+// Property sets that know which properties an object of their kind has, of what type, and who may set them.
 #pragma once
 
 #include <map>

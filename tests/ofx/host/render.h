@@ -19,17 +19,10 @@ struct RenderOrder {
     bool sequence = true;  // Begin- and EndSequenceRender around it
     bool force = false;    // render although IsIdentity says that there is nothing to do
     bool ask = true;       // preferences, regions, frames and identity before, as hosts do at least once a frame
+    bool loose = false;    // the window may reach beyond the bounds, as with hosts that round carelessly
+    bool without_data = false;  // the output's pointer is null
     std::string out;       // file for the packed pixels of the bounds; none where empty
 };
 
 // As JSON: status, rod, window, bounds, depth, components, identity, aborts, fetched.
 std::string render(Effect &effect, const RenderOrder &order);
-
-OfxStatus region_of_definition(Effect &effect, double time, const double scale[2], OfxRectD &region);
-// Depth and components of the clips as the plug-in wants them; the answer as JSON.
-std::string clip_preferences(Effect &effect);
-std::string regions_of_interest(Effect &effect, double time, const double scale[2], const OfxRectD &region);
-std::string frames_needed(Effect &effect, double time);
-std::string time_domain(Effect &effect);
-// Name of the clip that is the same as the output at that time, "" where none is.
-std::string identity(Effect &effect, const RenderOrder &order, const Rect &window, double &time, OfxStatus &status);

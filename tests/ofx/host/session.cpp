@@ -46,7 +46,8 @@ std::string Session::load(const std::string &path, const Personality &personalit
     for (int i = 0; i < count(); ++i) {
         Plugin made;
         made.plugin = get(i);
-        if (!made.plugin || !made.plugin->setHost || !made.plugin->mainEntry) throw std::runtime_error("a plug-in without entries");
+        if (!made.plugin || !made.plugin->setHost || !made.plugin->mainEntry)
+            throw std::runtime_error("a plug-in without entries");
         made.plugin->setHost(host_of(personality_, *host_properties_));
         watch::Action action;
         action.name = "OfxActionLoad";
@@ -125,11 +126,12 @@ std::string Session::describe(const std::string &identifier, const std::string &
     Plugin &plugin = find(identifier);
     OfxStatus status = kOfxStatOK;
     const Effect &effect = description(plugin, context, status);
-    return json::Object().add("status", status).add("described", plugin.described).add("effect", described(effect)).str();
+    return json::Object().add("status", status).add("described", plugin.described).add("effect", described(effect))
+        .str();
 }
 
 std::string Session::create(const std::string &name, const std::string &identifier, const std::string &context,
-                            const std::map<std::string, std::string> &values, const std::map<std::string, std::string> &keywords) {
+                            const Texts &values, const Texts &keywords) {
     if (instances_.count(name)) throw std::invalid_argument("there is an instance " + name);
     Plugin &plugin = find(identifier);
     OfxStatus status = kOfxStatOK;

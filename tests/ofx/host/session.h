@@ -19,9 +19,10 @@ public:
     std::string unload();
     // A description, made when it is first asked for; JSON of the statuses, properties, clips and parameters.
     std::string describe(const std::string &plugin, const std::string &context);
+    using Texts = std::map<std::string, std::string>;
     // Values are set before the plug-in hears of the instance, as when a project is opened.
     std::string create(const std::string &name, const std::string &plugin, const std::string &context,
-                       const std::map<std::string, std::string> &values, const std::map<std::string, std::string> &keywords);
+                       const Texts &values, const Texts &keywords);
     std::string destroy(const std::string &name);
     // The main entry with a name and a handle of the caller's choosing: what no sane host does.
     OfxStatus raw(const std::string &plugin, const std::string &action, Effect *effect);
