@@ -5,8 +5,11 @@ As in the literature they work on display-referred values. A clip is treated fra
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
+from display import to_display, to_linear
 from scipy import optimize
 
 _PATCH, _KEPT, _LEAST = 15, 0.95, 0.1  # He et al.: the patch's side, ω and t0
@@ -70,13 +73,23 @@ def retinex(picture: np.ndarray) -> np.ndarray:
 
 def best_gain(picture: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """An oracle: the picture times the one number that brings it closest to the truth, found with the truth."""
-    few, wanted = picture[::2, ::2], truth[::2, ::2]
+    return _closest(lambda gain: np.minimum(picture * gain, 1), truth, stops=6)
 
-    def error(log: float) -> float:
-        return float(np.square(np.minimum(few * np.float32(np.exp(log)), 1) - wanted).mean())
 
-    found = optimize.minimize_scalar(error, bounds=(0, np.log(64)), method="bounded", options={"xatol": 1e-3})
-    return np.minimum(picture * np.float32(np.exp(found.x)), 1)
+def best_exposure(picture: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """An oracle: ``best_gain`` in scene-linear light."""
+    light = to_linear(picture)
+    return _closest(lambda gain: to_display(light * gain), truth, stops=10)
+
+
+def _closest(brightened: Callable[[np.float32], np.ndarray], truth: np.ndarray, stops: float) -> np.ndarray:
+    """What comes closest to the truth of all that ``brightened`` makes with gains of up to so many stops."""
+
+    def error(stop: float) -> float:
+        return float(np.square(brightened(np.float32(2**stop)) - truth).mean())
+
+    found = optimize.minimize_scalar(error, bounds=(0, stops), method="bounded", options={"xatol": 2e-3})
+    return brightened(np.float32(2**found.x))
 
 
 def _gray(picture: np.ndarray) -> np.ndarray:

@@ -55,14 +55,22 @@ class Made:
         return write_plate(folder / "plate" / self.name, self.plates)
 
 
-def hazed(clip: Clip, count: int | None = FRAMES, veil: str | None = None) -> Made:
+def veil_of(clip: Clip) -> str:
+    """Which of ``VEILS`` a clip is hazed with."""
+    return list(VEILS)[_turn(clip) % len(VEILS)]
+
+
+def stops_of(clip: Clip) -> float:
+    """How many of ``STOPS`` a clip is darkened by."""
+    return STOPS[_turn(clip) % len(STOPS)]
+
+
+def hazed(clip: Clip, count: int | None = FRAMES) -> Made:
     """X = T ⊙ J + (1 − T) ⊙ A and sensor noise, with T = exp(−β d), on the first ``count`` frames (none: all).
 
-    d comes from a flat ground that ends at the horizon, and the object, which stands where its foot does. ``veil`` is
-    one of ``VEILS`` (none: by the clip's turn).
+    d comes from a flat ground that ends at the horizon, and the object, which stands where its foot does.
     """
-    rng = _draws(clip, "haze")
-    veil = veil or list(VEILS)[_turn(clip) % len(VEILS)]
+    rng, veil = _draws(clip, "haze"), veil_of(clip)
     truth = _light(clip, count)
     masks = clip.truth()[: len(truth)]
     beta = -np.log(VEILS[veil]) / _FARTHEST
@@ -75,13 +83,12 @@ def hazed(clip: Clip, count: int | None = FRAMES, veil: str | None = None) -> Ma
     return Made(clip.name, f"{veil} haze", plates, truth, maps, airlight)
 
 
-def darkened(clip: Clip, count: int | None = FRAMES, stops: float | None = None) -> Made:
+def darkened(clip: Clip, count: int | None = FRAMES) -> Made:
     """X = J ⊙ g and sensor noise at that low level, on the first ``count`` frames (none: all).
 
-    g is ``stops`` down (none: ``STOPS`` by the clip's turn), and uneven: smooth, and drifting slowly over the picture.
+    g is some stops down, and uneven: smooth, and drifting slowly over the picture.
     """
-    rng = _draws(clip, "dark")
-    stops = STOPS[_turn(clip) % len(STOPS)] if stops is None else stops
+    rng, stops = _draws(clip, "dark"), stops_of(clip)
     truth = _light(clip, count)
     maps = [2.0**-stops * light for light in lighting(truth[0].shape[:2], len(truth), rng)]
     plates = [_noisy(gain[..., None] * clear, rng) for gain, clear in zip(maps, truth, strict=True)]

@@ -124,7 +124,7 @@ def test_gains_are_those_of_a_scale_and_of_a_veil() -> None:
 def test_light_and_codes_are_each_others_inverse() -> None:
     codes = np.linspace(0, 1, 256, dtype=np.float32)
     assert np.abs(display.to_display(display.to_linear(codes)) - codes).max() < 1e-5
-    assert display.to_linear(np.float32(0.5)) == pytest.approx(0.2140, abs=1e-4)
+    assert display.to_linear(np.array(0.5)) == pytest.approx(0.2140, abs=1e-4)
 
 
 def test_a_plate_is_half_float_and_numbered(tmp_path: Path) -> None:
@@ -162,6 +162,8 @@ def test_classical_relighting_gives_light_and_no_other_colour() -> None:
     scene = _scene(np.random.default_rng(7))
     dark = (scene * 0.1).astype(np.float32)
     assert classical.best_gain(dark, scene) == pytest.approx(scene, abs=2e-3)
+    darker = display.to_display(display.to_linear(scene) / 50)
+    assert classical.best_exposure(darker, scene) == pytest.approx(scene, abs=2e-3)
     for method in (classical.gamma, classical.clahe, classical.retinex):
         lit = method(dark)
         assert lit.shape == dark.shape and lit.min() >= 0 and lit.max() <= 1 and lit.mean() > dark.mean()
