@@ -42,6 +42,42 @@ def test_haze_over_a_textured_scene_tells_its_airlight(airlight):
     assert found.confidence > 0.3
 
 
+@pytest.mark.parametrize(("height", "width"), [(30, 25), (30, 50)])
+def test_a_white_object_brighter_than_the_airlight_does_not_win(height, width):
+    picture = hazy()
+    picture[80 : 80 + height, 60 : 60 + width] = 1.5
+    found = estimate_airlight(picture)
+    assert close(found.colour, FOG)
+
+
+def test_lamps_at_night_do_not_win():
+    night = np.array([0.006, 0.005, 0.004], np.float32)
+    picture = hazy(night)
+    for x in range(10, 200, 30):
+        picture[70:74, x : x + 4] = (400, 300, 100)
+    assert close(estimate_airlight(picture).colour, night)
+
+
+def test_a_sky_is_the_airlight_and_its_sun_is_not():
+    picture = hazy(far=8)
+    picture[:30] = FOG
+    picture[4:12, 150:158] = 5000
+    found = estimate_airlight(picture)
+    assert close(found.colour, FOG, degrees=0.5, stops=0.05)
+    assert found.confidence > 0.8
+
+
+def test_a_grey_card_gives_its_own_colour_and_says_so_little():
+    found = estimate_airlight(np.full((60, 80, 3), 0.18, np.float32))
+    np.testing.assert_allclose(found.colour, 0.18, rtol=1e-5)
+    assert found.confidence < 0.01
+
+
+def test_colours_that_do_not_agree_say_little():
+    colours = np.random.default_rng(3).random((12, 20, 3)).astype(np.float32)
+    assert estimate_airlight(colours.repeat(10, 0).repeat(10, 1)).confidence < 0.1
+
+
 def test_a_picture_twice_as_bright_has_an_airlight_twice_as_bright():
     once, twice = estimate_airlight(hazy()), estimate_airlight(8 * hazy())
     np.testing.assert_allclose(twice.colour, 8 * once.colour, rtol=1e-5)

@@ -20,10 +20,12 @@ _Floats = NDArray[np.float64]
 
 _BLOCKS = 320  # places a picture is cut into
 _DARK = 0.1  # of a place's pixels are its darkest
-_HAZIEST_FOR_HUE, _HAZIEST_FOR_STRENGTH = 0.1, 0.03  # of all places
+_HAZIEST_FOR_HUE, _HAZIEST_FOR_STRENGTH = 0.15, 0.03  # of all places
+_AGREES, _AGREES_ANYWAY = 2.0, 0.02  # how far off a place's hue may be: medians of all, and radians
 _WHITE = 0.95  # quantile over the haziest places' pixels
 _HUE_SPREAD = 0.03  # radians between the haziest places that halve the confidence
 _CONTRAST = 0.15  # spread within the haziest places, in terms of A, that halves the confidence
+_DEPTH = 0.05  # share of A by which the darkest place must lie below it to halve the confidence
 
 _STEADY = 24.0  # frames over which the light of a shot may change
 _ROUNDS = 10
@@ -44,29 +46,44 @@ class Airlight:
     confidence: float
 
 
+_NOTHING = Airlight(np.zeros(3, np.float32), 0.0)
+
+
 def estimate_airlight(light: Array) -> Airlight:
     """The airlight of one picture.
+
+    1. Cut the picture into places, and take the mean of the darkest pixels of each: its dark colour.
+    2. The hue is the median over the places whose dark colour is brightest. A white object that has fewer than half
+       of these does not show.
+    3. The strength is how bright the pixels get in the very brightest of the places that agree on the hue: where no
+       place is all haze, what is white there still is as bright as the airlight.
 
     Args:
         light: scene-linear (h, w, 3) of some 100,000 pixels or fewer, highlights above 1 included. Negative values
             count as 0, and places with a value that is not finite are left out.
 
     Returns:
-        A colour that scales with the picture. Of an empty or black picture it is black, with confidence 0.
+        A colour that scales with the picture. It is sure where the haziest places agree, are smooth, and lie before
+        something darker. Of an empty or black picture it is black, with confidence 0.
     """
     places = _places(light)
     if not len(places) or places.max() <= 0:
-        return Airlight(np.zeros(3, np.float32), 0.0)
+        return _NOTHING
     darkest = _darkest(places)
     order = np.argsort(darkest.sum(-1), kind="stable")
-    hue = _hue(darkest[_last(order, _HAZIEST_FOR_HUE)])
+    hazy = _last(order, _HAZIEST_FOR_HUE, len(order))
+    hue = _hue(darkest[hazy])
     if not hue.any():
-        return Airlight(np.zeros(3, np.float32), 0.0)
-    haziest = places[_last(order, _HAZIEST_FOR_STRENGTH)] @ hue
+        return _NOTHING
+    off = np.arccos(np.clip(_unit(darkest[hazy]) @ hue, -1, 1))
+    spread = float(np.median(off))
+    agreeing = hazy[off <= max(_AGREES * spread, _AGREES_ANYWAY)]
+    haziest = places[_last(agreeing, _HAZIEST_FOR_STRENGTH, len(order))] @ hue
     strength = float(np.quantile(haziest, _WHITE))
-    off = np.arccos(np.clip(_unit(darkest[_last(order, _HAZIEST_FOR_HUE)]) @ hue, -1, 1))
-    doubt = (np.median(off) / _HUE_SPREAD) ** 2 + (np.median(haziest.std(1)) / (_CONTRAST * strength)) ** 2
-    return Airlight((strength * hue).astype(np.float32), float(1 / (1 + doubt)))
+    contrast = float(np.median(haziest.std(1))) / strength
+    depth = max(1 - float((darkest @ hue).min()) / strength, 0)
+    sure = depth / (depth + _DEPTH) / (1 + (spread / _HUE_SPREAD) ** 2 + (contrast / _CONTRAST) ** 2)
+    return Airlight((strength * hue).astype(np.float32), sure)
 
 
 def shot_airlight(estimates: Sequence[Airlight], positions: Sequence[int], count: int) -> Array:
@@ -126,5 +143,6 @@ def _unit(vectors: _Floats) -> _Floats:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-30))
 
 
-def _last(order: NDArray[np.intp], share: float) -> NDArray[np.intp]:
-    return order[-max(3, round(len(order) * share)) :]
+def _last(order: NDArray[np.intp], share: float, count: int) -> NDArray[np.intp]:
+    """The last of ``order``, as many as are this share of ``count``, but three at least where there are."""
+    return order[-max(3, round(count * share)) :]
