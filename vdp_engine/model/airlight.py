@@ -20,7 +20,7 @@ _Floats = NDArray[np.float64]
 
 _BLOCKS = 320  # places a picture is cut into
 _DARK = 0.1  # of a place's pixels are its darkest
-_HAZIEST_FOR_HUE, _HAZIEST_FOR_STRENGTH = 0.15, 0.03  # of all places
+_HAZY, _HAZIEST = 0.2, 0.04  # of all places
 _AGREES, _AGREES_ANYWAY = 2.0, 0.02  # how far off a place's hue may be: medians of all, and radians
 _WHITE = 0.95  # quantile over the haziest places' pixels
 _HUE_SPREAD = 0.03  # radians between the haziest places that halve the confidence
@@ -53,10 +53,10 @@ def estimate_airlight(light: Array) -> Airlight:
     """The airlight of one picture.
 
     1. Cut the picture into places, and take the mean of the darkest pixels of each: its dark colour.
-    2. The hue is the median over the places whose dark colour is brightest. A white object that has fewer than half
-       of these does not show.
-    3. The strength is how bright the pixels get in the very brightest of the places that agree on the hue: where no
-       place is all haze, what is white there still is as bright as the airlight.
+    2. Of the fifth whose dark colour is brightest, keep those near their median hue: an object of another hue, however
+       bright, drops out unless it has half of these places.
+    3. The hue of A is that of the brightest dark colours kept, and its strength how bright the pixels get there: where
+       no place is all haze, what is white there still is as bright as the airlight.
 
     Args:
         light: scene-linear (h, w, 3) of some 100,000 pixels or fewer, highlights above 1 included. Negative values
@@ -71,16 +71,16 @@ def estimate_airlight(light: Array) -> Airlight:
         return _NOTHING
     darkest = _darkest(places)
     order = np.argsort(darkest.sum(-1), kind="stable")
-    hazy = _last(order, _HAZIEST_FOR_HUE, len(order))
-    hue = _hue(darkest[hazy])
+    hazy = _last(order, _HAZY, len(order))
+    off = _angles(darkest[hazy], _hue(darkest[hazy]))
+    spread = float(np.median(off))
+    haziest = _last(hazy[off <= max(_AGREES * spread, _AGREES_ANYWAY)], _HAZIEST, len(order))
+    hue = _hue(darkest[haziest])
     if not hue.any():
         return _NOTHING
-    off = np.arccos(np.clip(_unit(darkest[hazy]) @ hue, -1, 1))
-    spread = float(np.median(off))
-    agreeing = hazy[off <= max(_AGREES * spread, _AGREES_ANYWAY)]
-    haziest = places[_last(agreeing, _HAZIEST_FOR_STRENGTH, len(order))] @ hue
-    strength = float(np.quantile(haziest, _WHITE))
-    contrast = float(np.median(haziest.std(1))) / strength
+    along = places[haziest] @ hue
+    strength = float(np.quantile(along, _WHITE))
+    contrast = float(np.median(along.std(1))) / strength
     depth = max(1 - float((darkest @ hue).min()) / strength, 0)
     sure = depth / (depth + _DEPTH) / (1 + (spread / _HUE_SPREAD) ** 2 + (contrast / _CONTRAST) ** 2)
     return Airlight((strength * hue).astype(np.float32), sure)
@@ -137,6 +137,11 @@ def _darkest(places: _Floats) -> _Floats:
 def _hue(colours: _Floats) -> _Floats:
     """The unit vector in the middle of these colours (N, 3); 0 where all are black."""
     return np.asarray(_unit(np.median(_unit(colours), 0)))
+
+
+def _angles(colours: _Floats, hue: _Floats) -> _Floats:
+    """Radians (N,) between colours (N, 3) and a unit vector."""
+    return np.asarray(np.arccos(np.clip(_unit(colours) @ hue, -1, 1)))
 
 
 def _unit(vectors: _Floats) -> _Floats:
