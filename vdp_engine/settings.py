@@ -99,7 +99,7 @@ class Settings(BaseModel):
         "render", 0.0, "relight: stops above or below what the shot is lit to", tasks=("relight",)
     )
     key_fill: Share = _first(
-        "render", 0.5, "relight: 0 lifts the whole picture alike (key), 1 the shadows most (fill)", tasks=("relight",)
+        "render", 0.2, "relight: 0 lifts the whole picture alike (key), 1 the shadows most (fill)", tasks=("relight",)
     )
     protect: Share = _first(
         "render", 1.0, "relight: how far highlights are held back from the lift, 0 to 1", tasks=("relight",)
