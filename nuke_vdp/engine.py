@@ -19,7 +19,9 @@ WINDOWS = sys.platform == "win32"
 _OPTIONS = (
     ("task", "--task"), ("layers", "--layers"), ("flow", "--flow"), ("flow_layer", "--flow-layer"),
     ("quality", "--quality"), ("seed", "--seed"), ("alpha", "--alpha"), ("bit_depth", "--bit-depth"),
-    ("plate_layer", "--layer"), ("missing", "--missing"),
+    ("plate_layer", "--layer"), ("missing", "--missing"), ("strength", "--strength"), ("airlight", "--airlight"),
+    ("transmission", "--transmission"), ("gamma", "--gamma"), ("exposure", "--exposure"), ("key_fill", "--key-fill"),
+    ("protect", "--protect"),
 )  # fmt: skip
 _NOT_IN_THE_LAYERS = ("device", "out", "name")
 
@@ -51,6 +53,13 @@ class Request:
     bit_depth: str = "half"
     plate_layer: str = ""
     missing: str = "error"
+    strength: float = 1.0
+    airlight: str = ""
+    transmission: str = "grey"
+    gamma: str = ""
+    exposure: float = 0.0
+    key_fill: float = 0.2
+    protect: float = 1.0
 
     def arguments(self, command: str = "run") -> list[str]:
         """The arguments after ``vdp``; ``init`` sets a shot up for a farm, and knows of no device."""

@@ -26,7 +26,8 @@ BUTTONS = ("decompose", "cancel", "farm", "reload", "layer_nodes", "report", "ad
 SETTINGS = (
     "task", "layers", "frame_range", "first", "last", "flow", "flow_layer", "quality", "out_dir", "out_name",
     "hint_frames", "hint_from", "device", "seed", "plate_layer", "missing", "missing_frames", "alpha", "bit_depth",
-    "plate_depth",
+    "plate_depth", "strength", "lock_airlight", "airlight_colour", "transmission_kind", "exposure", "key_fill",
+    "protect", "lock_gamma", "gamma_lock",
 )  # fmt: skip
 ADJUSTMENTS = ("bg_gain", "fg1_gain", "fg2_gain", "fg3_gain", "haze_amount", "airlight_gain", "exposure_mix")
 HIDDEN = (
@@ -35,7 +36,7 @@ HIDDEN = (
 )  # fmt: skip
 SHOWN = (
     "plate", "recomposition", "fg1", "fg2", "fg3", "bg", "clean", "matte", "fg1 matte", "fg2 matte", "fg3 matte",
-    "confidence", "residual", "clear", "transmission", "airlight", "relit", "gain",
+    "confidence", "residual", "clear", "transmission", "airlight", "relit", "gain", "noise",
 )  # fmt: skip
 
 _FLOW = {"estimate (DIS)": "dis", "estimate (RAFT)": "raft", "motion vectors of the input": "vectors"}
@@ -176,12 +177,37 @@ def _settings(node: Any, **rest: Any) -> Request:
         quality=str(node["quality"].value()),
         device=device,
         seed=int(node["seed"].value()),
-        alpha=str(node["alpha"].value()),
+        alpha=str(node["alpha"].value()) if task == "layers" else "premultiplied",
         bit_depth=str(node["bit_depth"].value()),
         plate_layer=text(node, "plate_layer"),
         missing=str(node["missing"].value()),
+        **_controls(node, task),
     )
     return Request(**{**values, **rest})
+
+
+def _controls(node: Any, task: str) -> dict[str, Any]:
+    """What the tasks dehaze and relight may be told; nothing that belongs to another task, which would be refused."""
+    if task == "layers":
+        return {}
+    told: dict[str, Any] = {"strength": _number(node["strength"].value())}
+    if task == "dehaze":
+        told["transmission"] = str(node["transmission_kind"].value())
+        if node["lock_airlight"].value():
+            # One value where the three are alike.
+            light = node["airlight_colour"].value()
+            colour = light if isinstance(light, (list, tuple)) else [light] * 3
+            told["airlight"] = ",".join(f"{_number(part):g}" for part in colour[:3])
+    else:
+        told.update((name, _number(node[name].value())) for name in ("exposure", "key_fill", "protect"))
+        if node["lock_gamma"].value():
+            told["gamma"] = f"{_number(node['gamma_lock'].value()):g}"
+    return told
+
+
+def _number(value: Any) -> float:
+    """A slider's value without the noise of its float: 0.2, not 0.200000003."""
+    return float(f"{float(value):.6g}")
 
 
 def _hints(node: Any, stem: str) -> tuple[tuple[str, ...], list[Render]]:
@@ -205,7 +231,7 @@ def _hints(node: Any, stem: str) -> tuple[tuple[str, ...], list[Render]]:
             node["hint_frames"].setValue(str(chosen[0]))
     made_from = f"{plate.upstream_digest(source)} {view}"
     count = str(node["layers"].value())
-    mattes = 1 if alpha else 3 if count == "auto" else int(count) - 1
+    mattes = 1 if alpha or node["task"].value() != "layers" else 3 if count == "auto" else int(count) - 1
     jobs = [
         Render(2 if alpha else 3 + index, f"{stem}.hint{index + 1}.####.exr", chosen, made_from)
         for index in range(mattes)

@@ -204,8 +204,12 @@ def _views_of_layers(canvas: Canvas, rail: Sequence[Any], column: int, layers: L
 
 
 def _rebuild_of_dehaze(canvas: Canvas, read: Any, adjustments: Adjustments) -> None:
-    """X = T' clear + (1 - T') airlight gain + residual, T' = T to the power of the haze amount."""
+    """X = T' clear + (1 - T') airlight gain + residual, T' = T to the power of the haze amount.
+
+    Files of one transmission for all colours have it as alpha only; a channel that a file lacks is 0, which T never is.
+    """
     rail = canvas.rail(read, 6)
+    nuke.Layer("transmission", [f"transmission.{c}" for c in RGBA])
     _colour(canvas, rail[1], 1, "clear", "clear_layer", "clear\nwithout the haze", LAYER)
     _colour(canvas, rail[2], 2, "airlight", "airlight_layer", "airlight\ncolour of the haze", LAYER)
     _matte(canvas, rail[3], 3, "transmission", "transmission_matte", "transmission\nwhite: near")
@@ -217,11 +221,13 @@ def _rebuild_of_dehaze(canvas: Canvas, read: Any, adjustments: Adjustments) -> N
     _control(rebuild, haze, adjustments.haze_amount, "0 is clear, 1 as shot, 2 air twice as thick.")
     airlight = nuke.Color_Knob("airlight_gain", "airlight gain")
     _control(rebuild, airlight, adjustments.airlight_gain, "Brightness and colour of the haze.")
-    rebuild["temp_name0"].setValue("through")
-    rebuild["temp_expr0"].setValue("pow(transmission.alpha, haze_amount)")
     for index, c in enumerate(RGB):
-        haze_light = f"(1 - through) * airlight.{c} * airlight_gain.{c[0]}"
-        rebuild[f"expr{index}"].setValue(f"through * clear.{c} + {haze_light} + residual.{c}")
+        through = f"through_{c}"
+        rebuild[f"temp_name{index}"].setValue(through)
+        own = f"transmission.{c} > 0 ? transmission.{c} : transmission.alpha"
+        rebuild[f"temp_expr{index}"].setValue(f"pow({own}, haze_amount)")
+        haze_light = f"(1 - {through}) * airlight.{c} * airlight_gain.{c[0]}"
+        rebuild[f"expr{index}"].setValue(f"{through} * clear.{c} + {haze_light} + residual.{c}")
     # A of the files is the transmission; the rebuilt picture is as opaque as the plate.
     rebuild["expr3"].setValue("1")
     canvas.note(
@@ -232,12 +238,13 @@ def _rebuild_of_dehaze(canvas: Canvas, read: Any, adjustments: Adjustments) -> N
 
 
 def _rebuild_of_relight(canvas: Canvas, read: Any, layers: LayerFiles, adjustments: Adjustments) -> None:
-    """X = (1 - mix) (sign(relit) (|relit| / gain)^(1 / gamma) + residual) + mix relit."""
-    rail = canvas.rail(read, 5)
+    """X = (1 - mix) (sign(relit) (|relit| / gain)^(1 / gamma) + noise + residual) + mix relit."""
+    rail = canvas.rail(read, 6)
     _colour(canvas, rail[1], 1, "relit", "relit_layer", "relit\nwell exposed", LAYER)
     _colour(canvas, rail[2], 2, "gain", "gain_layer", "gain\nof the light", LAYER)
-    _residual(canvas, rail[3], 3)
-    _matte(canvas, rail[4], 4, "confidence", "confidence_matte", "confidence\nwhite: trust it")
+    _colour(canvas, rail[3], 3, "noise", "noise_layer", "noise\nof the plate", LAYER)
+    _residual(canvas, rail[4], 4)
+    _matte(canvas, rail[5], 5, "confidence", "confidence_matte", "confidence\nwhite: trust it")
     rebuild = _expression(canvas, rail[0])
     mix = nuke.Double_Knob("exposure_mix", "exposure mix")
     _control(rebuild, mix, adjustments.exposure_mix, "0 is as shot, 1 relit.")
@@ -247,10 +254,10 @@ def _rebuild_of_relight(canvas: Canvas, read: Any, layers: LayerFiles, adjustmen
     rebuild["temp_name0"].setValue("power")
     rebuild["temp_expr0"].setValue("1 / gamma")
     for index, c in enumerate(RGB):
-        plate = f"(relit.{c} < 0 ? -1 : 1) * pow(abs(relit.{c}) / gain.{c}, power) + residual.{c}"
+        plate = f"(relit.{c} < 0 ? -1 : 1) * pow(abs(relit.{c}) / gain.{c}, power) + noise.{c} + residual.{c}"
         rebuild[f"expr{index}"].setValue(f"(1 - exposure_mix) * ({plate}) + exposure_mix * relit.{c}")
     canvas.note(
-        "(relit / gain) to the power of 1 / gamma, + residual = the plate, exactly.\n"
+        "(relit / gain) to the power of 1 / gamma, + noise + residual = the plate, exactly.\n"
         "VDP_rebuild, tab VDP: exposure mix 0 is as shot, 1 relit."
     )
 

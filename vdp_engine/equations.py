@@ -73,24 +73,27 @@ def recompose_dehaze(
     2 is air twice as thick.
 
     Args:
-        channels: float arrays (H, W): J as ``clear.R`` …, A as ``airlight.R`` …, T as ``transmission.A`` (0 to 1),
-            ``residual.R`` …, scene-linear.
+        channels: float arrays (H, W): J as ``clear.R`` …, A as ``airlight.R`` …, T (0 to 1) as ``transmission.R`` …
+            where it differs by colour, else as ``transmission.A``, ``residual.R`` …, scene-linear.
         haze_amount: at least 0.
         airlight_gain: factors of the airlight's red, green and blue.
 
     Returns:
         float32 (H, W, 3), scene-linear.
     """
-    through = np.asarray(channels["transmission.A"], np.float32)[..., None] ** np.float32(haze_amount)
+    by_colour = "transmission.R" in channels
+    through = colour(channels, "transmission") if by_colour else np.asarray(channels["transmission.A"])[..., None]
+    through = np.asarray(through, np.float32) ** np.float32(haze_amount)
     haze = (1 - through) * colour(channels, "airlight") * np.asarray(airlight_gain, np.float32)
     return through * colour(channels, "clear") + haze + colour(channels, "residual")
 
 
 def recompose_relight(channels: Channels, *, gamma: float, exposure_mix: float = 0.0) -> np.ndarray:
-    """X = (1 − mix) ⊙ (sign(R) ⊙ (|R| / A)^(1/γ) + residual) + mix ⊙ R, from R = A ⊙ sign(X) ⊙ |X|^γ.
+    """X = (1 − mix) ⊙ (sign(R) ⊙ (|R| / A)^(1/γ) + noise + residual) + mix ⊙ R, from R = A ⊙ sign(X) ⊙ |X|^γ.
 
     Args:
-        channels: float arrays (H, W): R as ``relit.R`` …, A > 0 as ``gain.R`` …, ``residual.R`` …, scene-linear.
+        channels: float arrays (H, W): R as ``relit.R`` …, A > 0 as ``gain.R`` …, the plate's noise as ``noise.R`` …
+            (older files have none), ``residual.R`` …, scene-linear.
         gamma: γ > 1, the attribute ``vdp/gamma`` of the file.
         exposure_mix: 0 is the plate's light, 1 the relit one.
 
@@ -99,13 +102,15 @@ def recompose_relight(channels: Channels, *, gamma: float, exposure_mix: float =
     """
     relit, mix = colour(channels, "relit"), np.float32(exposure_mix)
     plate = np.sign(relit) * (np.abs(relit) / colour(channels, "gain")) ** np.float32(1 / gamma)
+    if "noise.R" in channels:
+        plate += colour(channels, "noise")
     return (1 - mix) * (plate + colour(channels, "residual")) + mix * relit
 
 
 EQUATIONS = {
     "layers": "X = sum_i alpha_i * L_i + residual",
     "dehaze": "X = T * clear + (1 - T) * airlight + residual",
-    "relight": "X = sign(relit) * (|relit| / gain)^(1 / gamma) + residual",
+    "relight": "X = sign(relit) * (|relit| / gain)^(1 / gamma) + noise + residual",
 }
 """Each task's equation in words, as the files carry it."""
 

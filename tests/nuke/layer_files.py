@@ -26,14 +26,17 @@ class Written:
 
 
 def write_layer_files(
-    folder: Path, task: str = "layers", count: int = 2, straight: bool = False, name: str = "shot"
+    folder: Path, task: str = "layers", count: int = 2, straight: bool = False, name: str = "shot", rgb: bool = False
 ) -> dict[int, Written]:
-    """Layers of a plate with negatives and highlights, data window beside the format; by frame."""
+    """Layers of a plate with negatives and highlights, data window beside the format; by frame.
+
+    ``rgb``: of the task dehaze with a transmission for each colour.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    return {frame: _frame(folder, task, count, straight, name, frame) for frame in range(FRAMES[0], FRAMES[1] + 1)}
+    return {frame: _frame(folder, task, count, straight, name, frame, rgb) for frame in range(FRAMES[0], FRAMES[1] + 1)}
 
 
-def _frame(folder: Path, task: str, count: int, straight: bool, name: str, frame: int) -> Written:
+def _frame(folder: Path, task: str, count: int, straight: bool, name: str, frame: int, rgb: bool) -> Written:
     rng = np.random.default_rng(frame)
     plate = _half(rng.normal(0.3, 1.0, (*DATA.shape, 3)) * 10.0 ** rng.uniform(-3, 2, DATA.shape)[..., None])
     controls: dict[str, float] = {}
@@ -41,7 +44,7 @@ def _frame(folder: Path, task: str, count: int, straight: bool, name: str, frame
         made = _layers(rng, plate, count, straight)
         controls = {"straight": straight}
     elif task == "dehaze":
-        made = _dehaze(rng, plate)
+        made = _dehaze(rng, plate, rgb)
     else:
         made = _relight(rng, plate)
         controls = {"gamma": GAMMA}
@@ -64,17 +67,23 @@ def _layers(rng: np.random.Generator, plate: np.ndarray, count: int, straight: b
     return channels
 
 
-def _dehaze(rng: np.random.Generator, plate: np.ndarray) -> dict[str, np.ndarray]:
+def _dehaze(rng: np.random.Generator, plate: np.ndarray, rgb: bool) -> dict[str, np.ndarray]:
     airlight = _half(rng.uniform(0.4, 0.9, 3)) * np.ones_like(plate)
-    through = _half(rng.uniform(0.1, 1, DATA.shape))
-    clear = (plate - (1 - through[..., None]) * airlight) / through[..., None]
-    return {**_colour("clear", clear), **_colour("airlight", airlight), "transmission.A": through, "A": through}
+    through = _half(rng.uniform(0.1, 1, plate.shape if rgb else (*DATA.shape, 1)))
+    clear = (plate - (1 - through) * airlight) / through
+    mean = through.mean(-1)
+    own = _colour("transmission", through) if rgb else {}
+    return {**_colour("clear", clear), **_colour("airlight", airlight), **own, "transmission.A": mean, "A": mean}
 
 
 def _relight(rng: np.random.Generator, plate: np.ndarray) -> dict[str, np.ndarray]:
     gain = _half(rng.uniform(0.5, 4, plate.shape))
-    relit = gain * np.sign(plate) * np.abs(plate) ** GAMMA
-    return {**_colour("relit", relit), **_colour("gain", gain), "A": np.ones(DATA.shape)}
+    noise = _half(0.05 * np.abs(plate) * rng.uniform(-1, 1, plate.shape))
+    quiet = plate - noise
+    relit = gain * np.sign(quiet) * np.abs(quiet) ** GAMMA
+    return {
+        **_colour("relit", relit), **_colour("gain", gain), **_colour("noise", noise), "A": np.ones(DATA.shape),
+    }  # fmt: skip
 
 
 def _colour(layer: str, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -36,15 +36,25 @@ def test_every_setting_becomes_its_option() -> None:
     request = Request(
         plate="/p/sh.%04d.exr", out="/o/a b", name="", frames="", task="dehaze", layers="3", flow="vectors",
         flow_layer="motion", quality="final", device="cuda:1", seed=7, hints=("/h/1.####.exr", "/h/2.####.exr"),
-        alpha="straight", bit_depth="float", plate_layer="diffuse", missing="hold",
+        alpha="straight", bit_depth="float", plate_layer="diffuse", missing="hold", strength=0.5, airlight="1,1,0.9",
+        transmission="rgb", gamma="1.5", exposure=-1.0, key_fill=0.75, protect=0.25,
     )  # fmt: skip
     expected = [
         "run", "/p/sh.%04d.exr", "--out", "/o/a b", "--task", "dehaze", "--layers", "3", "--flow", "vectors",
         "--flow-layer", "motion", "--quality", "final", "--seed", "7", "--alpha", "straight", "--bit-depth", "float",
-        "--layer", "diffuse", "--missing", "hold", "--hint", "/h/1.####.exr", "--hint", "/h/2.####.exr",
+        "--layer", "diffuse", "--missing", "hold", "--strength", "0.5", "--airlight", "1,1,0.9",
+        "--transmission", "rgb", "--gamma", "1.5", "--exposure", "-1.0", "--key-fill", "0.75", "--protect", "0.25",
+        "--hint", "/h/1.####.exr", "--hint", "/h/2.####.exr",
         "--device", "cuda:1", "--progress", "json",
     ]  # fmt: skip
     assert request.arguments("run") == expected
+
+
+def test_the_controls_have_the_engines_defaults() -> None:
+    settings = pytest.importorskip("vdp_engine.settings").Settings()
+    names = ("strength", "transmission", "exposure", "key_fill", "protect", "alpha", "bit_depth", "quality", "seed")
+    assert {name: getattr(PLAIN, name) for name in names} == {name: getattr(settings, name) for name in names}
+    assert settings.airlight is None and settings.gamma is None
 
 
 def test_init_knows_of_no_device() -> None:
@@ -76,7 +86,8 @@ def test_the_digest_leaves_out_what_does_not_change_the_layers(name: str, value:
     ("name", "value"),
     [("plate", "/p/x.####.exr"), ("frames", "1001"), ("task", "dehaze"), ("layers", "3"), ("flow", "raft"),
      ("flow_layer", "m"), ("quality", "draft"), ("seed", 1), ("hints", ("/h.exr",)), ("alpha", "straight"),
-     ("bit_depth", "float"), ("plate_layer", "d"), ("missing", "hold")],
+     ("bit_depth", "float"), ("plate_layer", "d"), ("missing", "hold"), ("strength", 0.5), ("airlight", "1,1,1"),
+     ("transmission", "rgb"), ("gamma", "2"), ("exposure", 1.0), ("key_fill", 0.5), ("protect", 0.5)],
 )  # fmt: skip
 def test_the_digest_holds_what_changes_the_layers(name: str, value: object) -> None:
     digest = Request.from_dict({**PLAIN.as_dict(), name: value}).digest()

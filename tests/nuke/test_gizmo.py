@@ -23,6 +23,7 @@ RGB = ("red", "green", "blue")
 ENUMERATIONS = {
     "show": knobs.SHOWN,
     "task": ("layers", "dehaze", "relight"),
+    "transmission_kind": ("grey", "rgb"),
     "layers": ("2", "3", "4", "auto"),
     "frame_range": ("input", "global", "custom"),
     "flow": ("estimate (DIS)", "estimate (RAFT)", "motion vectors of the input"),
@@ -39,8 +40,12 @@ ENUMERATIONS = {
 TYPES = {
     **dict.fromkeys(ENUMERATIONS, "Enumeration_Knob"),
     **dict.fromkeys(knobs.BUTTONS, "PyScript_Knob"),
-    **dict.fromkeys(("bg_gain", "fg1_gain", "fg2_gain", "fg3_gain", "airlight_gain"), "Color_Knob"),
-    **dict.fromkeys(("haze_amount", "exposure_mix", "gamma"), "Double_Knob"),
+    **dict.fromkeys(("bg_gain", "fg1_gain", "fg2_gain", "fg3_gain", "airlight_gain", "airlight_colour"), "Color_Knob"),
+    **dict.fromkeys(
+        ("haze_amount", "exposure_mix", "gamma", "strength", "exposure", "key_fill", "protect", "gamma_lock"),
+        "Double_Knob",
+    ),
+    **dict.fromkeys(("lock_airlight", "lock_gamma"), "Boolean_Knob"),
     **dict.fromkeys(
         ("first", "last", "seed", "vdp_version", "layers_first", "layers_last", "layers_count", "render_plate"),
         "Int_Knob",
@@ -59,10 +64,12 @@ DEFAULTS = {
     "alpha": "premultiplied", "bit_depth": "half", "plate_depth": "16 bit half", "device": "auto", "seed": 0,
     "bg_gain": 1, "fg3_gain": 1, "airlight_gain": 1, "haze_amount": 1, "exposure_mix": 0, "layers_file": "",
     "layers_first": 1, "layers_last": 0, "render_plate": 0, "hint_frames": "", "gamma": 1,
+    "transmission_kind": "grey", "lock_airlight": False, "lock_gamma": False, "strength": 1, "exposure": 0,
+    "key_fill": 0.2, "protect": 1,
 }  # fmt: skip
 DECORATION = {
     "vdp_tab", "advanced_tab", "decompose_line", "shot_line", "version_line", "version_info", "hint_group",
-    "hint_group_end", "adjust_group", "adjust_group_end", "adjust_note",
+    "hint_group_end", "adjust_group", "adjust_group_end", "adjust_note", "control_group", "control_group_end",
 }  # fmt: skip
 
 
@@ -194,6 +201,7 @@ SHOWN = [
     ("airlight", DEHAZE, _layer("airlight")),
     ("relit", RELIGHT, _layer("relit")),
     ("gain", RELIGHT, _layer("gain")),
+    ("noise", RELIGHT, _layer("noise")),
 ]
 
 
@@ -245,13 +253,15 @@ def test_recomposition_of_layers(vdp: Any, tmp_path: Path, alpha: str, count: in
     close(colour(picture(vdp)), total)
 
 
+@pytest.mark.parametrize("rgb", [False, True])
 @pytest.mark.parametrize("amount", [1.0, 0.0, 1.5])
-def test_recomposition_of_dehaze(vdp: Any, tmp_path: Path, amount: float) -> None:
-    written = adopt(vdp, write_layer_files(tmp_path, "dehaze"), show="recomposition", layers_task="dehaze")
+def test_recomposition_of_dehaze(vdp: Any, tmp_path: Path, amount: float, rgb: bool) -> None:
+    written = adopt(vdp, write_layer_files(tmp_path, "dehaze", rgb=rgb), show="recomposition", layers_task="dehaze")
     vdp["haze_amount"].setValue(amount)
     vdp["airlight_gain"].setValue([1.0, 0.5, 2.0])
     channels = {name: plane.astype(np.float64) for name, plane in written.channels.items()}
-    through = channels["transmission.A"][..., None] ** amount
+    through = [channels[f"transmission.{c}" if rgb else "transmission.A"] for c in "RGB"]
+    through = np.stack(through, axis=-1) ** amount
     clear, airlight, residual = (
         np.stack([channels[f"{layer}.{c}"] for c in "RGB"], axis=-1) for layer in ("clear", "airlight", "residual")
     )
@@ -263,10 +273,10 @@ def test_recomposition_of_relight(vdp: Any, tmp_path: Path, mix: float) -> None:
     values = {"show": "recomposition", "layers_task": "relight", "gamma": GAMMA, "exposure_mix": mix}
     written = adopt(vdp, write_layer_files(tmp_path, "relight"), **values)
     channels = {name: plane.astype(np.float64) for name, plane in written.channels.items()}
-    relit, gain, residual = (
-        np.stack([channels[f"{layer}.{c}"] for c in "RGB"], axis=-1) for layer in ("relit", "gain", "residual")
+    relit, gain, noise, residual = (
+        np.stack([channels[f"{layer}.{c}"] for c in "RGB"], axis=-1) for layer in ("relit", "gain", "noise", "residual")
     )
-    before = np.sign(relit) * (np.abs(relit) / gain) ** (1 / GAMMA) + residual
+    before = np.sign(relit) * (np.abs(relit) / gain) ** (1 / GAMMA) + noise + residual
     close(colour(picture(vdp)), (1 - mix) * before + mix * relit)
 
 

@@ -43,6 +43,24 @@ def test_a_fresh_node_asks_for_the_defaults(vdp: Any) -> None:
         ({"layers": "auto"}, {"layers": "auto"}),
         ({"task": "dehaze", "layers": "4"}, {"task": "dehaze", "layers": "2"}),
         ({"task": "relight"}, {"task": "relight"}),
+        # A control of another task would be refused by the engine.
+        ({"task": "dehaze", "alpha": "straight"}, {"alpha": "premultiplied"}),
+        ({"strength": 0.5, "exposure": 1, "lock_airlight": True}, {"strength": 1.0, "exposure": 0.0, "airlight": ""}),
+        (
+            {"task": "dehaze", "strength": 0.7, "transmission_kind": "rgb", "exposure": 1},
+            {"strength": 0.7, "transmission": "rgb", "exposure": 0.0},
+        ),
+        ({"task": "dehaze", "airlight_colour": [0.8, 0.82, 0.9]}, {"airlight": ""}),
+        (
+            {"task": "dehaze", "airlight_colour": [0.8, 0.82, 0.9], "lock_airlight": True},
+            {"airlight": "0.8,0.82,0.9"},
+        ),
+        ({"task": "dehaze", "airlight_colour": 0.5, "lock_airlight": True}, {"airlight": "0.5,0.5,0.5"}),
+        (
+            {"task": "relight", "exposure": -0.5, "key_fill": 0.6, "protect": 0.3, "strength": 0.9, "gamma_lock": 1.5},
+            {"exposure": -0.5, "key_fill": 0.6, "protect": 0.3, "strength": 0.9, "gamma": ""},
+        ),
+        ({"task": "relight", "gamma_lock": 1.5, "lock_gamma": True}, {"gamma": "1.5"}),
         ({"flow": "estimate (RAFT)", "flow_layer": "forward"}, {"flow": "raft"}),
         (
             {"flow": "motion vectors of the input", "flow_layer": "forward"},
