@@ -11,10 +11,10 @@ b of the plate, in stops; from it follow
     log A  = lit(b) − γ b                     so that  log R = lit(b) + γ (log X − b)
 
 The key is the lift that brings the shot's brightest surfaces to white; φ, the fill, takes a little of the differences
-in lighting away around the pivot, which is the mean of the shot; γ gives the detail log X − b as much contrast as tone
-and fill take away. Key and pivot come from the shot in closed form, and the only term that γ has, its contrast, rises
-with it everywhere: whatever value γ starts from, it ends at the same. The artist's controls move key and fill after the
-fit and need none anew. Objective ``paper``: L_rec and L_warp alone, with A, R and γ free.
+in lighting away around the pivot, which is the mean of the shot; γ gives the detail log X − b half of the contrast back
+that tone and fill take away. Key and pivot come from the shot in closed form, and the only term that γ has, its
+contrast, has one minimum: whatever value γ starts from, it ends there. The artist's controls move key and fill
+after the fit and need none anew. Objective ``paper``: L_rec and L_warp alone, with A, R and γ free.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ MOST_KEY = 8.0  # stops
 KNEE = 0.6
 _TONE_POWER = 2.2
 FILL = 0.1
-MOST_GAMMA = 2.0
+LEAST_GAMMA, MOST_GAMMA = 1.001, 2.0
 GAMMA_START = 1.5
 
+_GIVEN_BACK = 0.5  # of the contrast that tone and fill take
 _GAMMA_RATE = 20.0  # how much faster than the nets' weights γ moves
 _BASE = 8  # the lighting starts as means over so many net pixels
 _REGION = 4  # net pixels, of which the means keep their order
@@ -132,10 +133,8 @@ class RelightNets(nn.Module):
         super().__init__()
         self.rgb = UNet(3, 3)
         self.alpha = UNet(3 + FLOW_RGB_CHANNELS, 1)
-        inverse = 1 / gamma
-        self.steep = nn.Parameter(
-            torch.tensor(math.log(inverse / (1 - inverse)) / _GAMMA_RATE), requires_grad=learned
-        )  # fmt: skip
+        self.steep = nn.Parameter(torch.tensor(0.0), requires_grad=learned)
+        self.set_gamma(gamma)
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.register_buffer("spread", torch.ones(3, 1, 1))
         self.register_buffer("key", torch.tensor(0.0))  # stops
@@ -145,6 +144,11 @@ class RelightNets(nn.Module):
     def gamma(self) -> Tensor:
         """γ > 1."""
         return 1 / torch.sigmoid(_GAMMA_RATE * self.steep)
+
+    @torch.no_grad()
+    def set_gamma(self, gamma: float) -> None:
+        """Let γ be ``gamma``, above 1."""
+        self.steep.fill_(-math.log(gamma - 1) / _GAMMA_RATE)
 
     def standardise(self, images: Tensor) -> None:
         """Take mean and spread of the shot's colours (N, 3, h, w), in stops."""
@@ -160,7 +164,7 @@ class RelightNets(nn.Module):
         return self.spread.mean() * self.alpha(torch.cat([(image - self.mean) / self.spread, flow_rgb], 1))
 
     def lighting(self, image: Tensor, flow_rgb: Tensor) -> Tensor:
-        """The lighting b in stops (N, 1, h, w): the means of what is around each pixel, and what the α-Net makes of it."""
+        """The lighting b in stops (N, 1, h, w): means over what is around, and what the α-Net makes of them."""
         return _around(_grey(image)) + self.drawn(image, flow_rgb)
 
     def lit(self, lighting: Tensor) -> Tensor:
@@ -239,7 +243,7 @@ class RelightObjective:
         return {
             "features": self._features_name,
             "key_frames": len(self._frames.places),
-            "gamma": float(self.nets.gamma),
+            "gamma": float(self.nets.gamma.detach()),
             "key": float(self.nets.key),
         }
 
@@ -250,8 +254,17 @@ class RelightObjective:
     def before_step(self, phase: Phase, step: int) -> None:
         """Nothing changes between steps."""
 
+    @torch.no_grad()
     def after_phase(self, phase: Phase, frames: NetFrames) -> None:
-        """Nothing is left to find out after a phase."""
+        """Give γ the last step: to where its term is least over all key frames, not only those of the last batches."""
+        if phase.name == "paper" or not self.nets.steep.requires_grad:
+            return
+        parts = range(0, len(self._image), 8)
+        grey = _grey(self._image)
+        lighting = torch.cat(
+            [self.nets.lighting(self._image[i : i + 8], self._frames.flow_rgb[i : i + 8]) for i in parts]
+        )
+        self.nets.set_gamma(self._settled_gamma(grey, lighting))
 
     def loss(self, phase: Phase, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on the step's batch, and its terms by name."""
@@ -306,12 +319,32 @@ class RelightObjective:
         return terms
 
     def _contrast_term(self, grey: Tensor, lighting: Tensor) -> Tensor:
-        """How far R, as it is shown, is from the contrast of the plate: rises and falls with γ alone."""
-        relit = self.nets.lit(lighting) + self.nets.gamma * (grey - lighting)
-        shown = stops(shoulder(torch.exp2(relit)))
-        wanted = _contrast(grey).clamp_min(1e-3)
-        beyond = (self.nets.gamma / MOST_GAMMA).log().clamp_min(0)
-        return (_contrast(shown).clamp_min(1e-3) / wanted).log().square() + beyond.square()
+        """How far R, as it is shown, is from giving back half of the contrast that it loses; depends on γ alone."""
+        gamma = self.nets.gamma
+        beyond = (gamma / MOST_GAMMA).log().clamp_min(0)
+        return self._given_too_much(gamma, grey, lighting).square() + beyond.square()
+
+    def _given_too_much(self, gamma: Tensor | float, grey: Tensor, lighting: Tensor) -> Tensor:
+        """By how much the contrast that γ gives surpasses half of what tone and fill take; log of a ratio."""
+
+        def shown(raised: Tensor | float) -> Tensor:
+            relit = self.nets.lit(lighting) + raised * (grey - lighting)
+            return _contrast(stops(shoulder(torch.exp2(relit)))).clamp_min(1e-3).log()
+
+        plain = shown(1.0)
+        lost = _contrast(grey).clamp_min(1e-3).log() - plain
+        return shown(gamma) - plain - _GIVEN_BACK * lost
+
+    def _settled_gamma(self, grey: Tensor, lighting: Tensor) -> float:
+        """The γ that gives back what is wanted, by halving the interval that it may lie in."""
+        low, high = LEAST_GAMMA, MOST_GAMMA
+        for _ in range(20):
+            middle = (low + high) / 2
+            if float(self._given_too_much(middle, grey, lighting)) < 0:
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
 
     def _steadiness(self, pairs: Tensor, x: Tensor) -> Tensor:
         first, second = x.chunk(2)
@@ -365,7 +398,7 @@ def apply_relight(nets: RelightNets, frames: NetFrames, position: int, *, paper:
     """The lighting of one frame at net size; ``paper``: after the paper's objective, whose α-Net draws log(1/A)."""
     frame, device = frames[position], nets.mean.device
     image, flow_rgb = stops(log_decode(frame.image[None])).to(device), frame.flow_rgb[None].to(device)
-    gamma, key, pivot = float(nets.gamma), float(nets.key), float(nets.pivot)
+    gamma, key, pivot = float(nets.gamma.detach()), float(nets.key), float(nets.pivot)
     grey = _grey(image)[0, 0].cpu()
     confidence = ((grey - math.log2(DARKEST)) / 4).clamp(0, 1)
     if paper:

@@ -88,7 +88,7 @@ def stops(light: Array) -> Array:
 
 
 def relight(light: Array, lighting: Array, net: NetRelight, controls: Controls) -> tuple[Array, Array, float]:
-    """R and A of clean light X: R = A ⊙ sign(X) ⊙ |X|^γ at every value, to rounding.
+    """R and A of clean light X: R = A ⊙ sign(X) ⊙ |X|^γ, to rounding and up to what half can hold.
 
     One factor for all three colours takes X to R, so that hues stay, and grey stays grey; A has three, because X^γ
     alone would raise the differences between colours as it does those of light.
@@ -111,7 +111,7 @@ def relight(light: Array, lighting: Array, net: NetRelight, controls: Controls) 
     magnitude = np.maximum(np.abs(light), np.float32(_LEAST))
     gain = np.clip(factor[..., None] * magnitude ** np.float32(1 - gamma), *_GAINS)
     relit = gain * np.copysign(np.abs(light) ** np.float32(gamma), light)
-    return np.asarray(relit, np.float32), np.asarray(gain, np.float32), gamma
+    return np.asarray(np.clip(relit, -HALF_MAX, HALF_MAX), np.float32), np.asarray(gain, np.float32), gamma
 
 
 def _protected(factor: Array, brightest: Array, controls: Controls) -> Array:
