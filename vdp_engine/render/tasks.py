@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vdp_engine.render import layers
+from vdp_engine.render import dehaze, layers
 from vdp_engine.render.task import RenderTask
 from vdp_engine.settings import Task
 
-RENDER_TASKS: Mapping[Task, RenderTask] = {"layers": layers.TASK}
+RENDER_TASKS: Mapping[Task, RenderTask] = {"layers": layers.TASK, "dehaze": dehaze.TASK}
