@@ -70,7 +70,7 @@ def imported(file: Path) -> set[str]:
 
 
 def test_library_and_syntax() -> None:
-    installers = [ROOT / "install" / name for name in ("nuke.py", "ofx.py")]
+    installers = [ROOT / "install" / f"{host}.py" for host in ("nuke", "ofx")]
     result = vermin(PACKAGE, *installers, ROOT / "tests" / "nuke" / "acceptance.py")
     assert result.returncode == 0, result.stdout + result.stderr
 

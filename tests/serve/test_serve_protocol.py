@@ -191,16 +191,26 @@ def test_no_torch() -> None:
     assert json.loads(loaded.stdout) == []
 
 
-def test_starts_in_half_a_second() -> None:
-    """Of processor time, which a busy machine does not stretch, all libraries loaded. The best of three."""
-    asked = b'{"id": 1, "op": "hello", "protocol": 1}'
-    spent = []
-    for _ in range(3):
-        before = os.times()
-        subprocess.run(
-            [sys.executable, "-I", "-m", "vdp_engine", "serve"], input=asked, stdout=subprocess.DEVNULL, check=True,
-            timeout=30,
-        )  # fmt: skip
-        after = os.times()
-        spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(spent) < 0.5
+def processor_seconds(command: list[str], given: bytes = b"") -> float:
+    """What a process and all that it starts work."""
+    before = os.times()
+    subprocess.run(command, input=given, stdout=subprocess.DEVNULL, check=True, timeout=60)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def test_starts_quickly() -> None:
+    """With all libraries loaded it has worked for less than four times what Python and numpy alone take.
+
+    That is a third of a second where those take 0.13; a crowded machine stretches both.
+    """
+    python, asked = [sys.executable, "-I"], b'{"id": 1, "op": "hello", "protocol": 1}'
+    turns = [
+        (
+            processor_seconds([*python, "-m", "vdp_engine", "serve"], asked),
+            processor_seconds([*python, "-c", "import numpy"]),
+        )
+        for _ in range(3)
+    ]
+    own, least = (min(column) for column in zip(*turns, strict=True))
+    assert own < 4 * least

@@ -128,7 +128,7 @@ def test_progress_and_cancel(slow: Helper, tmp_path: Path) -> None:
     # A second one where one runs is answered by the first.
     analyse(slow, shot, [[1, 2]], quality="final")
     assert seen(shot)["pid"] == pid
-    assert slow.done("cancel", shot=shot)["state"] == "running"
+    assert slow.done("cancel", shot=shot)["state"] in ("running", "none")  # it may have obeyed already
     status = slow.until(shot, "none")
     assert "stopped" in status["message"] and "kept" in status["message"]
     assert gone(pid)
