@@ -109,10 +109,15 @@ class NetFrames:
         """Evidence (h, w) of a frame, averaged along the flow over its neighbours up to ``reach`` frames away.
 
         What stands still for a moment (a foot on the ground) is still known to move, and a frame whose flow failed is
-        helped by those beside it. A neighbour counts as far as forward and backward flow agreed all the way to it.
+        helped by those beside it.
         """
+        return self.gathered(position, lambda at: self[at].evidence, reach)
+
+    def gathered(self, position: int, values: Callable[[int], Tensor], reach: int) -> Tensor:
+        """Mean of ``values`` (h, w) by position, carried along the flow to a frame, over its neighbours up to ``reach``
+        frames away. A neighbour counts as far as forward and backward flow agreed all the way to it."""
         here = self[position]
-        total, weights = here.evidence.clone(), torch.ones_like(here.evidence)
+        total, weights = values(position).clone(), torch.ones_like(here.evidence)
         for index, step in enumerate((_NEXT, _PREVIOUS)):
             way = torch.zeros_like(here.flow[:1])
             weight = torch.ones_like(here.evidence)
@@ -126,7 +131,7 @@ class NetFrames:
                 way = way + carried[:, :2]
                 weight = weight * carried[0, 2] * inside[0]
                 at += step
-                value, inside = warp(self[at].evidence[None, None], way)
+                value, inside = warp(values(at)[None, None], way)
                 total += weight * inside[0] * value[0, 0]
                 weights += weight * inside[0]
         return total / weights

@@ -1,0 +1,143 @@
+"""How much light a single picture says comes through the haze: the dark channel as soft evidence, and its limits.
+
+Haze mixes a scene J with the airlight A, X = T J + (1 - T) A. Somewhere in most small places J has a colour in which it
+is dark, and there X / A is 1 - T (the dark channel: He, Sun and Tang, "Single Image Haze Removal Using Dark Channel
+Prior", CVPR 2009). White walls break that rule, always to the same side: they look like haze. What is done about it
+here: places of three sizes have their say, what looks far is not believed to be much farther than the shot on the
+whole, and a picture of hardly any contrast, in which every error of A is blown up, is changed less.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vdp_engine.model.airlight import Airlight
+
+Array = NDArray[np.float32]
+
+LINEAR, DISPLAY = 1.0, 2.2
+"""Exponents of the light in which the equation is taken to hold, see ``picture_exponent``."""
+
+LEAST = 0.15
+"""The least transmission: noise is amplified by 1 / LEAST at most."""
+
+_PLACES = (0.03, 0.06, 0.1)  # of the picture's height: half the side of a place
+_SMOOTH = 0.2  # of the height, half the side of the windows in which transmission is linear in brightness
+_EDGE = 1e-3  # variance of brightness, for that of the airlight as 1, above which an edge is an edge
+_SHARE = 0.98  # of the dark channel that is taken for haze
+_FARTHEST = 0.7  # of the shot's mean transmission (geometric), less is not believed
+_CONTRAST = 0.038  # standard deviation of brightness at which c of ``believed`` is 1
+
+_BRIGHTEST = 0.995  # quantile of a picture's brightest channel
+_MOST_BRIGHTER = 2.0
+
+_CODES = 255
+_ON_CODES = 0.97  # of the values, to be an 8-bit picture
+_SEEN = 20_000  # values that are looked at
+
+
+def picture_exponent(light: Array) -> float:
+    """The exponent of the light in which the haze of this plate is to be undone: ``DISPLAY`` or ``LINEAR``.
+
+    A plate whose values are all 8-bit sRGB codes in disguise is a finished picture. A camera's tone curve has been laid
+    over its haze, or the haze was put over finished pictures, as most test pictures are made: either way the equation
+    fits its code values better than the light they are shown with. In all else light adds up.
+
+    Args:
+        light: scene-linear (H, W, 3), at the plate's own size.
+    """
+    values = light[np.isfinite(light)]
+    values = values[:: max(1, len(values) // _SEEN)]
+    values = values[(values > 0.005) & (values < 0.999)]  # near 0 codes lie too close to tell
+    if not len(values) or light.max() > 1.001:
+        return LINEAR
+    codes = _CODES * np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
+    # Half floats are 0.05 % apart, which is up to 0.06 of a code.
+    return DISPLAY if np.mean(np.abs(codes - np.round(codes)) < 0.08) > _ON_CODES else LINEAR
+
+
+def tempered(airlight: Airlight, light: Array) -> Airlight:
+    """An estimate of the airlight, the less sure it is the closer to grey and to the brightest of the picture.
+
+    Haze is grey more often than not, and of two errors of its brightness the lower one does the greater harm: what is
+    brighter than the airlight counts as nothing but haze.
+
+    Args:
+        light: scene-linear (h, w, 3), the picture it was estimated from.
+    """
+    strongest = float(airlight.colour.max())
+    if strongest <= 0:
+        return airlight
+    hue = (airlight.colour / strongest) ** np.float32(airlight.confidence**2)
+    brightest = float(np.nanquantile(light.max(-1), _BRIGHTEST)) / strongest
+    brighter = float(np.clip(brightest, 1, _MOST_BRIGHTER)) ** (1 - airlight.confidence)
+    return Airlight(np.asarray(strongest * brighter * hue, np.float32), airlight.confidence)
+
+
+def relative(light: Array, airlight: Array, exponent: float) -> Array:
+    """Light in terms of the airlight, in the encoding in which haze adds up: 1 is as bright as the airlight.
+
+    Args:
+        light: (..., 3), scene-linear; negative values keep their sign.
+        airlight: (3,), scene-linear.
+    """
+    ratio = light / np.asarray(airlight, np.float32)
+    if exponent == LINEAR:
+        return np.asarray(ratio, np.float32)
+    return np.asarray(np.sign(ratio) * np.abs(ratio) ** np.float32(1 / exponent), np.float32)
+
+
+def brightness(relative_light: Array) -> Array:
+    """What edges of the transmission follow, (h, w): highlights count as no brighter than twice the airlight."""
+    return np.asarray(np.clip(relative_light, 0, 2).mean(-1), np.float32)
+
+
+def dark_channel_transmission(relative_light: Array) -> Array:
+    """Transmission as the dark channel tells it, (h, w), 1 - _SHARE to 1, its edges those of the picture.
+
+    Args:
+        relative_light: (h, w, 3) of ``relative``; a channel alone may be given as (h, w, 1).
+    """
+    height = relative_light.shape[0]
+    darkest = np.clip(relative_light.min(-1), 0, 1)
+    guide = brightness(relative_light)
+    haze = np.zeros_like(darkest)
+    for place in _PLACES:
+        side = 2 * max(1, round(place * height)) + 1
+        eroded = cv2.erode(darkest, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REFLECT)
+        haze += np.clip(guided(guide, np.asarray(eroded, np.float32)), 0, 1)
+    return np.asarray(1 - _SHARE / len(_PLACES) * haze, np.float32)
+
+
+def guided(guide: Array, x: Array) -> Array:
+    """``x`` (h, w) smoothed along the edges of ``guide``: linear in it in every window."""
+    slope, offset = guided_model(guide, x)
+    return slope * guide + offset
+
+
+def guided_model(guide: Array, x: Array) -> tuple[Array, Array]:
+    """Slope and offset (h, w) of x = slope · guide + offset (He, Sun and Tang, "Guided Image Filtering", ECCV 2010)."""
+    side = 2 * max(1, round(_SMOOTH * guide.shape[0])) + 1
+
+    def mean(values: Array) -> Array:
+        return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+    of_guide, of_x = mean(guide), mean(x)
+    slope = (mean(guide * x) - of_guide * of_x) / (mean(guide * guide) - of_guide**2 + np.float32(_EDGE))
+    return mean(slope), mean(of_x - slope * of_guide)
+
+
+def believed(transmission: Array, level: float, contrast: float) -> Array:
+    """The transmission that is acted on, ``LEAST`` to 1.
+
+    Args:
+        transmission: any shape, above 0, from ``dark_channel_transmission``.
+        level: geometric mean of it over the shot. What lies much below it is more often white than far.
+        contrast: standard deviation of the brightness of the shot's pictures. T becomes T + c / T, which is how an
+            error of A that is not small against the contrast is kept from being divided by T (Wiener's filter).
+    """
+    doubt = (_CONTRAST / max(contrast, 1e-3)) ** 4
+    wanted = np.maximum(transmission, _FARTHEST * level)
+    return np.asarray(np.clip(wanted + doubt / wanted, LEAST, 1), np.float32)

@@ -1,0 +1,243 @@
+"""The task ``dehaze`` as the stage ``render`` sees it: the haze of a frame undone at full plate resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdp_engine.equations import RGB
+from vdp_engine.machine import threads
+from vdp_engine.model import Decomposition
+from vdp_engine.model.dehaze import NetDehaze
+from vdp_engine.model.haze import LEAST, LINEAR, brightness, guided_model, relative
+from vdp_engine.motion import MotionFrame, shot_sizes
+from vdp_engine.motion.sizes import Size
+from vdp_engine.plate import Frame, Window
+from vdp_engine.plate.writer import HALF_MAX
+from vdp_engine.render.bands import bands
+from vdp_engine.render.plates import Plates
+from vdp_engine.render.resize import enlarged, shrunk
+from vdp_engine.render.task import Plane, Rendered, RenderTask, as_float, store
+from vdp_engine.render.vectors import vector_channels
+from vdp_engine.settings import Machine
+from vdp_engine.shot import Shot
+
+Array = NDArray[np.float32]
+
+# Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels.
+_BYTES_A_PIXEL = 64
+_VECTORS_BYTES_A_PIXEL = 32
+_AIR = 1e-4  # in terms of the airlight: what is nearer to it says nothing of the transmission
+
+
+def undone(plate: Array, through: Array, airlight: Array, exponent: float) -> tuple[Array, Array]:
+    """The clear picture, and the transmission with which X = T ⊙ J + (1 − T) ⊙ A in scene-linear light.
+
+    Where haze adds up in another light than the scene's, the T of the three colours differ: a single T is the one that
+    fits best (least squares), and what it cannot explain is no more than the plate's own value. What is brighter than
+    the airlight cannot come from haze, and is amplified in linear light.
+
+    Args:
+        plate: (..., 3), scene-linear.
+        through: (..., 1 or 3), transmission in the light of ``exponent``, above 0.
+        airlight: (3,), scene-linear, above 0.
+
+    Returns:
+        J (..., 3), scene-linear, with the plate's sign, and T, as many channels as ``through``, 0 to 1. No haze is
+        taken off beyond what a pixel shows, and J stays within what half can hold.
+    """
+    air = np.asarray(airlight, np.float32)
+    light = relative(plate, air, exponent)
+    dimmer = light < 1 - _AIR
+    # Haze before a pixel is no brighter than the pixel.
+    least: Array = 1 - light if through.shape[-1] == 3 else 1 - light.min(-1, keepdims=True)
+    through = np.asarray(np.clip(np.maximum(through, least), 0, 1), np.float32)
+    seen = np.where(dimmer, np.maximum(1 - (1 - light) / through, 0), 1)
+    clear = np.asarray(np.where(dimmer & (light >= 0), air * seen ** np.float32(exponent), plate), np.float32)
+    linear = through if exponent == LINEAR else _linear(plate, clear, through, air, dimmer)
+    most = (plate - air) / (np.float32(HALF_MAX) - air)
+    linear = np.maximum(linear, most if linear.shape[-1] == 3 else most.max(-1, keepdims=True))
+    linear = np.minimum(linear, 1)
+    return np.where(dimmer, clear, air + (plate - air) / linear), linear
+
+
+def _linear(plate: Array, clear: Array, through: Array, air: Array, dimmer: NDArray[np.bool_]) -> Array:
+    """T in linear light of pixels whose J is known; ``through`` where the plate is as bright as the airlight."""
+    veiled = np.where(dimmer, air - plate, 0)
+    whole = np.where(dimmer, air - clear, 0)
+    least = np.where(dimmer, 1 - plate / air, 0)
+    if through.shape[-1] == 3:
+        return np.maximum(np.where(dimmer, veiled / np.where(dimmer, whole, 1), through), least)
+    known = dimmer.any(-1, keepdims=True)
+    squares = np.square(whole).sum(-1, keepdims=True)
+    fitted = (veiled * whole).sum(-1, keepdims=True) / np.where(known, squares, 1)
+    return np.where(known, np.maximum(fitted, least.max(-1, keepdims=True)), through)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What the channels of one frame are made of.
+
+    Attributes:
+        plate: (H, W, 3), scene-linear.
+        model: (sh, sw, 2K), slope and offset of each of K transmissions in the brightness of the plate.
+        confidence: (h, w).
+        airlight: (3,), as the file will hold it.
+        exponent, strength: as in ``NetDehaze`` and ``Settings``.
+    """
+
+    plate: Array
+    model: Array
+    confidence: Array
+    airlight: Array
+    exponent: float
+    strength: float
+
+    def channels(self, rows: slice) -> dict[str, Array]:
+        """Those rows of all channels but the residual, (rows, W) by name."""
+        plate = self.plate[rows]
+        size = (self.plate.shape[0], self.plate.shape[1])
+        box = (rows, slice(0, size[1]))
+        model = enlarged(self.model, size, box)
+        seen = brightness(relative(plate, self.airlight, self.exponent))[..., None]
+        half = model.shape[-1] // 2
+        through = np.clip(model[..., :half] * seen + model[..., half:], LEAST, 1) ** np.float32(self.strength)
+        clear, linear = undone(plate, through, self.airlight, self.exponent)
+        channels = _planes("", plate)
+        channels["A"] = channels["transmission.A"] = np.asarray(linear.mean(-1), np.float32)
+        if half == 3:
+            channels |= _planes("transmission.", linear)
+        channels |= _planes("clear.", clear)
+        for c, value in zip(RGB, self.airlight, strict=True):
+            channels[f"airlight.{c}"] = np.full(plate.shape[:2], value, np.float32)
+        channels["confidence.A"] = enlarged(self.confidence, size, box)
+        return channels
+
+
+@dataclass(frozen=True)
+class DehazeRenderer:
+    """Renders frames of one shot.
+
+    Attributes:
+        model: the shot's.
+        canvas: union of the shot's data windows, which nets and motion cover.
+        working: (height, width) at which filter coefficients are worked out.
+        read: a frame of the plate by position.
+        bit_depth, strength: as in ``Settings``.
+        motion: the motion of a frame by position, to write it as vectors; ``None``: no vectors.
+        threads: how many to work in; their number changes no pixel.
+    """
+
+    model: Decomposition[NetDehaze]
+    canvas: Window
+    working: Size
+    read: Callable[[int], Frame]
+    bit_depth: Literal["half", "float"]
+    strength: float
+    motion: Callable[[int], MotionFrame] | None = None
+    threads: int = 1
+
+    def render(self, position: int) -> Rendered:
+        """All channels of the frame at ``position``, scene-linear."""
+        frame = self.read(position)
+        net = self.model.at(position)
+        material = self._material(frame.on(self.canvas), net)
+        vectors = {} if self.motion is None else vector_channels(self.motion(position), self.canvas.shape)
+        with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
+            return self._file(frame, material, vectors, len(net.transmission) == 3, net.exponent, pool)
+
+    def _material(self, plate: Array, net: NetDehaze) -> _Material:
+        kind = np.float16 if self.bit_depth == "half" else np.float32
+        airlight = np.clip(net.airlight.numpy(), None, HALF_MAX).astype(kind).astype(np.float32)
+        guide = brightness(relative(shrunk(plate, self.working), airlight, net.exponent))
+        models = [guided_model(guide, enlarged(one, self.working)) for one in net.transmission.numpy()]
+        slopes, offsets = zip(*models, strict=True)
+        model = np.stack([*slopes, *offsets], -1)
+        return _Material(plate, model, net.confidence.numpy(), airlight, net.exponent, self.strength)
+
+    def _file(
+        self,
+        frame: Frame,
+        material: _Material,
+        vectors: Mapping[str, Array],
+        by_colour: bool,
+        exponent: float,
+        pool: ThreadPoolExecutor,
+    ) -> Rendered:
+        """The channels over the frame's data window as the file will hold them, worked out band by band."""
+        window = frame.header.data_window
+        rows, columns = window.slices_in(self.canvas)
+        kind = np.float16 if self.bit_depth == "half" else np.float32
+        names = channel_names(by_colour, vectors)
+        written: dict[str, Plane] = {name: np.empty(window.shape, kind) for name in names}
+
+        def fill_in(band: slice) -> int:
+            channels = material.channels(band) | {name: plane[band] for name, plane in vectors.items()}
+            at = slice(band.start - rows.start, band.stop - rows.start)
+            if frame.holes is not None:
+                channels["confidence.A"][:, columns][frame.holes[at]] = 0
+            return _round(channels, columns, {name: plane[at] for name, plane in written.items()})
+
+        clamped = sum(pool.map(fill_in, bands(rows, self.canvas.width)))
+        holes = 0 if frame.holes is None else int(frame.holes.sum())
+        told = {"vdp/strength": self.strength, "vdp/exponent": exponent}
+        return Rendered(written, clamped, holes, told)
+
+
+def channel_names(by_colour: bool, more: Iterable[str] = ()) -> list[str]:
+    """What is written of a frame; ``more`` go before the residual."""
+    names = [*RGB, "A", *(f"clear.{c}" for c in RGB), *(f"airlight.{c}" for c in RGB)]
+    names += [f"transmission.{c}" for c in RGB] if by_colour else []
+    return [*names, "transmission.A", "confidence.A", *more, *(f"residual.{c}" for c in RGB)]
+
+
+def _planes(prefix: str, picture: Array) -> dict[str, Array]:
+    return {prefix + c: np.ascontiguousarray(picture[..., i]) for i, c in enumerate(RGB)}
+
+
+def _round(channels: Mapping[str, Array], columns: slice, written: Mapping[str, Plane]) -> int:
+    """Round rows of channels into ``written``, the residual on top; gives how many values of the plate clamped."""
+    clamped = 0
+    for name, plane in channels.items():
+        changed = store(np.ascontiguousarray(plane[:, columns]), written[name])
+        clamped += changed if name in RGB else 0
+    for c in RGB:
+        # On what the file will hold of plate and layers, so that it makes up for their rounding.
+        through = as_float(written[f"transmission.{c}" if "transmission.R" in written else "transmission.A"])
+        haze = (1 - through) * as_float(written[f"airlight.{c}"])
+        mixed = through * as_float(written[f"clear.{c}"]) + haze
+        store(as_float(written[c]) - mixed, written[f"residual.{c}"])
+    return clamped
+
+
+def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Machine) -> DehazeRenderer:
+    return DehazeRenderer(
+        model=model,
+        canvas=shot.plate.canvas,
+        working=shot_sizes(shot).flow,
+        read=plates.at,
+        bit_depth=shot.settings.bit_depth,
+        strength=shot.settings.strength,
+        motion=partial(_motion, shot) if shot.settings.vectors else None,
+        threads=threads(machine),
+    )
+
+
+def _motion(shot: Shot, position: int) -> MotionFrame:
+    return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
+
+
+def _bytes_a_pixel(shot: Shot, model: Decomposition[Any] | None) -> int:
+    settings = shot.settings
+    written = len(channel_names(settings.transmission == "rgb")) + (4 if settings.vectors else 0)
+    size = _BYTES_A_PIXEL + 2 * written * (2 if settings.bit_depth == "half" else 4)
+    return size + (_VECTORS_BYTES_A_PIXEL if settings.vectors else 0)
+
+
+TASK = RenderTask(_renderer, _bytes_a_pixel)
