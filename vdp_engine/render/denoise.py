@@ -102,7 +102,7 @@ def denoise(light: Array, others: Sequence[Array], noise: NoiseLevel) -> Array:
         weight = _likeness(here, there)
         total += weight * there
         weights += weight
-    height, width = weights.shape
+    height, width = light.shape[:2]
     # Each pair of patches is compared once and used both ways.
     for down in range(min(_SEARCH, height - 1) + 1):
         for across in range(-min(_SEARCH, width - 1), min(_SEARCH, width - 1) + 1):

@@ -63,7 +63,7 @@ class Lighting:
         """
         guide = stops(shrunk(plate, working))
         whole = (slice(0, working[0]), slice(0, working[1]))
-        drawn = enlarged(np.ascontiguousarray(net.lighting.numpy()), working, whole)
+        drawn = enlarged(np.asarray(net.lighting.numpy(), np.float32), working, whole)
         radius = max(1, round(_RADIUS * working[0] / net.lighting.shape[0]))
         side = (2 * radius + 1, 2 * radius + 1)
 
@@ -84,7 +84,7 @@ class Lighting:
 
 def stops(light: Array) -> Array:
     """Stops of the luminance (H, W) of (H, W, 3), scene-linear; nothing is darker than ``DARKEST``."""
-    return np.log2(np.maximum(light @ np.asarray(LUMINANCE, np.float32), np.float32(DARKEST)))
+    return np.asarray(np.log2(np.maximum(light @ np.asarray(LUMINANCE, np.float32), DARKEST)), np.float32)
 
 
 def relight(light: Array, lighting: Array, net: NetRelight, controls: Controls) -> tuple[Array, Array, float]:
@@ -107,7 +107,7 @@ def relight(light: Array, lighting: Array, net: NetRelight, controls: Controls) 
     detail = np.clip(bright - lighting, -_MOST_DETAIL, _MOST_DETAIL)
     lift = net.offset + (net.slope + net.gamma - 1) * lighting + (net.gamma - 1) * detail
     lift += controls.exposure + (controls.fill - FILL) * (net.pivot - lighting)
-    factor = _protected(np.exp2(lift), light.max(-1), controls) ** np.float32(s)
+    factor = _protected(np.exp2(lift), np.abs(light).max(-1), controls) ** np.float32(s)
     magnitude = np.maximum(np.abs(light), np.float32(_LEAST))
     gain = np.clip(factor[..., None] * magnitude ** np.float32(1 - gamma), *_GAINS)
     relit = gain * np.copysign(np.abs(light) ** np.float32(gamma), light)

@@ -19,6 +19,7 @@ from vdp_engine.model.relight import NetRelight, RelightDecomposition
 from vdp_engine.motion import MotionFrame, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
+from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.denoise import REACH, NoiseLevel, denoise, measure_noise
 from vdp_engine.render.lighting import Controls, Lighting, relight, stops
 from vdp_engine.render.plates import Plates
@@ -35,6 +36,10 @@ _BYTES_A_PIXEL = 100
 _VECTORS_BYTES_A_PIXEL = 32
 _BAND_PIXELS = 1 << 15
 _NEAR = (1, -1)
+# The residual makes up for rounding by 2⁻¹¹ and is itself rounded by as much: together 2⁻²² of what is added up, and
+# 2⁻⁹ of the plate, or of half's smallest normal number, are allowed.
+_MOST_NOISE = 2.0**12
+_SMALLEST_NORMAL = 2.0**-14
 _SURE = 3.0  # times its noise, at which light is half trusted
 
 CHANNELS = (
@@ -97,9 +102,7 @@ class RelightRenderer:
                 others.append(_Other(self.read(position + gap).on(self.canvas), flow))
         return others
 
-    def _file(
-        self, frame: Frame, work: _Work, vectors: Mapping[str, Array], pool: ThreadPoolExecutor
-    ) -> Rendered:
+    def _file(self, frame: Frame, work: _Work, vectors: Mapping[str, Array], pool: ThreadPoolExecutor) -> Rendered:
         window = frame.header.data_window
         rows, columns = window.slices_in(self.canvas)
         names = [*CHANNELS[:-3], *vectors, *CHANNELS[-3:]]
@@ -152,7 +155,8 @@ class _Other:
         top = int(np.clip(np.floor(way[..., 1].min()), 0, height - 1))
         bottom = int(np.clip(np.ceil(way[..., 1].max()) + 2, top + 1, height))
         way[..., 1] -= top
-        found = cv2.remap(self.light[top:bottom], way, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        x, y = cv2.split(way)
+        found = cv2.remap(self.light[top:bottom], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(found, np.float32)
 
 
@@ -177,12 +181,14 @@ class _Work:
         height, width = self.plate.shape[:2]
         wide = slice(max(0, band.start - REACH), min(height, band.stop + REACH))
         clean = denoise(self.plate[wide], [other.carried(wide) for other in self.others], self.noise)
-        clean = clean[band.start - wide.start : band.stop - wide.start]
-        plate, bright = self.plate[band], stops(clean)
+        plate = self.plate[band]
+        held = np.clip(plate, -HALF_MAX, HALF_MAX)
+        clean = _within_reach(clean[band.start - wide.start : band.stop - wide.start], held)
+        bright = stops(clean)
         lighting = self.lighting.at(bright, (height, width), (band, slice(0, width)))
         relit, gain, _ = relight(clean, lighting, self.net, self.controls)
         channels = {"A": np.ones(bright.shape, np.float32), "confidence.A": self._confidence(bright, band)}
-        for layer, picture in {"": plate, "relit": relit, "gain": gain, "noise": plate - clean}.items():
+        for layer, picture in {"": plate, "relit": relit, "gain": gain, "noise": held - clean}.items():
             prefix = f"{layer}." if layer else ""
             channels |= {prefix + c: picture[..., index] for index, c in enumerate(RGB)}
         return channels
@@ -195,6 +201,12 @@ class _Work:
         # √light has half the relative noise that light has.
         ratio = np.square(root / (2 * _SURE * self.noise.of(root)))
         return np.asarray(known * ratio / (1 + ratio), np.float32)
+
+
+def _within_reach(clean: Array, plate: Array) -> Array:
+    """``clean``, and ``plate`` at pixels whose noise dwarfs what is left: too coarse, in half, to add up to it again."""
+    bounds = np.float32(_MOST_NOISE) * np.maximum(np.abs(plate), np.float32(_SMALLEST_NORMAL))
+    return np.where((np.abs(clean) <= bounds).all(-1, keepdims=True), np.clip(clean, -HALF_MAX, HALF_MAX), plate)
 
 
 def _add_residual(written: Mapping[str, Plane], gamma: float) -> None:
