@@ -12,11 +12,12 @@ from importlib import import_module
 if __name__ == "__main__":
     steps = int(sys.argv.pop(1))
     from vdp_engine.cli.main import main
-    from vdp_engine.model import layers
+    from vdp_engine.model import dehaze, layers, relight
 
     # By its full name: as an attribute of the package, ``fit`` is the function.
     vars(import_module("vdp_engine.model.fit"))["CHECKPOINT_SECONDS"] = 0.0
-    for qualities in layers.PHASES.values():
-        for quality, phases in qualities.items():
-            qualities[quality] = tuple(replace(phase, steps=steps) for phase in phases)
+    for task in (layers, dehaze, relight):
+        for qualities in task.PHASES.values():
+            for quality, phases in qualities.items():
+                qualities[quality] = tuple(replace(phase, steps=steps) for phase in phases)
     main()
