@@ -39,7 +39,7 @@ def frames(count: int = 3, flicker: float | None = 0.1, confidence: float = 0.9,
         ({"flicker": 1.1}, ["relight.unsteady"]),  # of a gain of 10
         ({"flicker": 0.9}, []),
         ({"flicker": None}, []),
-        ({"red": 0.041}, ["relight.cast"]),
+        ({"red": 0.061}, ["relight.cast"]),
         ({"confidence": 0.2}, ["motion.unreliable"]),
         ({"confidence": 0.0, "count": 1}, []),
     ],

@@ -13,7 +13,8 @@ from tests.model.tiny_shot import CPU, Recorder, shot_of, small, write_plate
 from vdp_engine.model import fit, load_decomposition, relight
 from vdp_engine.model.features import gradients
 from vdp_engine.model.fit import net_frames, one_cycle
-from vdp_engine.model.relight import RelightObjective, brightest, carried_hints, shoulder, stops
+from vdp_engine.model.relight import RelightObjective, brightest, shoulder, stops
+from vdp_engine.model.relight_model import carried_hints
 from vdp_engine.model.task import Phase
 from vdp_engine.model.training import KeyFrames
 from vdp_engine.motion import prep

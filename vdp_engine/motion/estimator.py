@@ -48,4 +48,4 @@ def make_estimator(settings: Settings, plate: Plate, sizes: WorkingSizes, machin
         return VectorFlow(plate, sizes.flow, settings.flow_layer)
     from vdp_engine.motion.dis import DisFlow
 
-    return DisFlow()
+    return DisFlow(dark=settings.task == "relight")

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vdp_engine.model.relight import DARKEST, FILL, LUMINANCE, NetRelight, shoulder
+from vdp_engine.model.relight import DARKEST, FILL, LUMINANCE, shoulder
+from vdp_engine.model.relight_model import NetRelight
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.resize import Box, enlarged, shrunk
@@ -61,9 +62,9 @@ class Lighting:
         Carried to full size is not the lighting but how it depends on brightness, as guided filters have it (He, Sun
         and Tang, "Guided Image Filtering", 2010).
         """
-        guide = stops(shrunk(plate, working))
+        guide: Array = stops(shrunk(plate, working))
         whole = (slice(0, working[0]), slice(0, working[1]))
-        drawn = enlarged(np.asarray(net.lighting.numpy(), np.float32), working, whole)
+        drawn: Array = enlarged(np.asarray(net.lighting.numpy(), np.float32), working, whole)
         radius = max(1, round(_RADIUS * working[0] / net.lighting.shape[0]))
         side = (2 * radius + 1, 2 * radius + 1)
 
@@ -71,10 +72,12 @@ class Lighting:
             return np.asarray(cv2.blur(x, side, borderType=cv2.BORDER_REFLECT), np.float32)
 
         middle, level = mean(guide), mean(drawn)
-        slope = (mean(guide * drawn) - middle * level) / (mean(guide * guide) - middle * middle + np.float32(_EPSILON))
+        spread = mean(np.square(guide)) - middle * middle + np.float32(_EPSILON)
+        slope = (mean(guide * drawn) - middle * level) / spread
         # Between 0 and 1, detail keeps its sign: lighting never turns against the picture, nor swings more than it.
-        slope = np.clip(slope, 0, 1)
-        return cls(np.dstack([mean(slope), mean(level - slope * middle)]), net)
+        slope = np.asarray(np.clip(slope, 0, 1), np.float32)
+        offset = np.asarray(level - slope * middle, np.float32)
+        return cls(np.dstack([mean(slope), mean(offset)]), net)
 
     def at(self, bright: Array, size: Size, box: Box) -> Array:
         """b (h, w) of the part ``box`` of a picture of ``size`` whose brightness there is ``bright``, in stops."""

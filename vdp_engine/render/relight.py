@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vdp_engine.equations import RGB, recompose_relight
 from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
-from vdp_engine.model.relight import NetRelight, RelightDecomposition
+from vdp_engine.model.relight_model import NetRelight, RelightDecomposition
 from vdp_engine.motion import MotionFrame, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
@@ -204,7 +204,7 @@ class _Work:
 
 
 def _within_reach(clean: Array, plate: Array) -> Array:
-    """``clean``, and ``plate`` at pixels whose noise dwarfs what is left: too coarse, in half, to add up to it again."""
+    """``clean``, and ``plate`` at pixels whose noise dwarfs what is left: half is too coarse to add up to it."""
     bounds = np.float32(_MOST_NOISE) * np.maximum(np.abs(plate), np.float32(_SMALLEST_NORMAL))
     return np.where((np.abs(clean) <= bounds).all(-1, keepdims=True), np.clip(clean, -HALF_MAX, HALF_MAX), plate)
 
