@@ -24,13 +24,13 @@ LEAST = 0.15
 """The least transmission: noise is amplified by 1 / LEAST at most."""
 
 _PLACES = (0.03, 0.06, 0.1)  # of the picture's height: half the side of a place
-_SMOOTH = 0.2  # of the height, half the side of the windows in which transmission is linear in brightness
+_SMOOTH = 0.15  # of the height, half the side of the windows in which transmission is linear in brightness
 _EDGE = 1e-3  # variance of brightness, for that of the airlight as 1, above which an edge is an edge
 _SHARE = 0.98  # of the dark channel that is taken for haze
-_FARTHEST = 0.7  # of the shot's mean transmission (geometric), less is not believed
+_FARTHEST = 0.8  # of the shot's mean transmission (geometric), in display light: less is not believed
 _CONTRAST = 0.038  # standard deviation of brightness at which c of ``believed`` is 1
 
-_BRIGHTEST = 0.995  # quantile of a picture's brightest channel
+_BRIGHTEST = 0.999  # quantile of a picture's brightest channel
 _MOST_BRIGHTER = 2.0
 
 _CODES = 255
@@ -129,7 +129,7 @@ def guided_model(guide: Array, x: Array) -> tuple[Array, Array]:
     return mean(slope), mean(of_x - slope * of_guide)
 
 
-def believed(transmission: Array, level: float, contrast: float) -> Array:
+def believed(transmission: Array, level: float, contrast: float, exponent: float) -> Array:
     """The transmission that is acted on, ``LEAST`` to 1.
 
     Args:
@@ -137,7 +137,8 @@ def believed(transmission: Array, level: float, contrast: float) -> Array:
         level: geometric mean of it over the shot. What lies much below it is more often white than far.
         contrast: standard deviation of the brightness of the shot's pictures. T becomes T + c / T, which is how an
             error of A that is not small against the contrast is kept from being divided by T (Wiener's filter).
+        exponent: of the light that all this is in. Code values lie closer together than the light they stand for.
     """
     doubt = (_CONTRAST / max(contrast, 1e-3)) ** 4
-    wanted = np.maximum(transmission, _FARTHEST * level)
+    wanted = np.maximum(transmission, _FARTHEST ** (DISPLAY / exponent) * level)
     return np.asarray(np.clip(wanted + doubt / wanted, LEAST, 1), np.float32)
