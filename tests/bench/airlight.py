@@ -25,6 +25,7 @@ from vdp_engine.model import airlight
 from vdp_engine.model.airlight import estimate_airlight, shot_airlight
 
 _AREA = 240 * 428
+_DARKER = 0.86  # than the wall that is pasted in
 _SHARES = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 
@@ -137,15 +138,19 @@ def with_white_object(photo: Photo, share: float) -> Photo:
 
 
 def summary(chosen: list[Photo]) -> str:
-    lines = ["| | median | mean | worst | linear, median | linear, worst | stops, median | stops, worst |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    columns = ("median", "mean", "worst", "linear, median", "linear, worst", "stops, median", "stops, worst",
+               "8 % white, mean", "stops, median")  # fmt: skip
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    walls = [with_white_object(photo, 0.08) for photo in chosen if photo.truth.max() < _DARKER]
     for name, method in METHODS.items():
         found = [(method(photo), photo.truth) for photo in chosen]
         angles = [angle(*pair) for pair in found]
         linear = [angle(decoded(one), decoded(truth)) for one, truth in found]
         lengths = [abs(stops(*pair)) for pair in found]
+        beside = [(method(photo), photo.truth) for photo in walls]
         cells = (np.median(angles), np.mean(angles), max(angles), np.median(linear), max(linear), np.median(lengths),
-                 max(lengths))  # fmt: skip
+                 max(lengths), np.mean([angle(*pair) for pair in beside]),
+                 np.median([abs(stops(*pair)) for pair in beside]))  # fmt: skip
         lines.append(f"| {name} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -163,13 +168,15 @@ def each(chosen: list[Photo]) -> str:
 
 
 def white_objects(chosen: list[Photo]) -> str:
-    """Median and mean angle and median stops with a white wall pasted in, where A is clearly darker than the wall."""
-    dark = [photo for photo in chosen if photo.truth.max() < 0.86]
-    lines = ["| share of the picture | " + " | ".join(list(METHODS)[:1] + list(METHODS)[5:8]) + " |", "|---" * 5 + "|"]
+    """Median and mean angle, and median stops, with a white wall pasted in, where A is clearly darker than the wall."""
+    dark = [photo for photo in chosen if photo.truth.max() < _DARKER]
+    methods = (engine, quadtree, dark_channel, brightest)
+    names = " | ".join(one.__name__.replace("_", " ") for one in methods)
+    lines = [f"| share of the picture | {names} |", "|---" * 5 + "|"]
     for share in (0.04, 0.08, 0.15):
         pasted = [with_white_object(photo, share) for photo in dark]
         cells = []
-        for method in (engine, quadtree, dark_channel, brightest):
+        for method in methods:
             found = [(method(photo), photo.truth) for photo in pasted]
             angles = [angle(*pair) for pair in found]
             off = float(np.median([abs(stops(*pair)) for pair in found]))

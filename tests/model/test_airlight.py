@@ -130,3 +130,14 @@ def test_a_slow_change_is_followed_and_smooth():
     found = shot_airlight(noisy, positions, 200)
     assert np.abs(np.log(found / truth)).max() < 0.08
     assert np.abs(np.diff(np.log(found), axis=0)).max() < 0.006
+
+
+def test_a_channel_next_to_nothing_does_not_decide_who_is_wild():
+    water = np.array([[1e-5, 0.3, 0.5], [4e-4, 0.3, 0.5], [2e-3, 0.3, 0.5], [1e-5, 0.6, 1.0]])
+    found = shot_airlight(seen(*water), [0, 10, 20, 30], 31)
+    np.testing.assert_allclose(found[:, 1:], np.tile([0.3, 0.5], (31, 1)), rtol=0.02)
+
+
+def test_without_any_confidence_all_count_alike():
+    found = shot_airlight(seen(FOG, FOG, FOG, confidence=0.0), [0, 4, 8], 9)
+    np.testing.assert_allclose(found, np.tile(FOG, (9, 1)), rtol=1e-6)

@@ -1,10 +1,10 @@
 """The airlight of a shot: the colour that a pixel far enough away takes on, whatever stands there.
 
-Haze mixes a scene J with the airlight A by the transmission T, X = T J + (1 - T) A. Where next to nothing of J is
-dark in a small place, the darkest pixels there are (1 - T) A: they have the airlight's hue, and are the brighter the
-more haze lies before them. So the place whose *darkest* pixels are brightest tells A, where the brightest pixels of a
-picture may well be a white wall or a lamp. This is the dark channel (He, Sun and Tang, CVPR 2009) taken over all
-three channels at once, for an airlight may have no red at all, under water say.
+Haze mixes a scene J with the airlight A by the transmission T, X = T J + (1 - T) A. Nearly every small place of a
+scene has something dark in it, and where J is dark X is (1 - T) A: it has the hue of A, and is the brighter the more
+haze lies before it. So the places whose *darkest* pixels are brightest tell A, while the brightest pixels of a picture
+may well be a white wall or a lamp. This is the dark channel (He, Sun and Tang, CVPR 2009), but of all three channels
+together: an airlight may have next to no red, under water say. What each rule is worth: tests/bench/airlight.py.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _STEADY = 24.0  # frames over which the light of a shot may change
 _ROUNDS = 10
 _OUTLIER = 0.05  # log units from the shot's course at which an estimate counts half
 _FLOOR = 1e-6
+_FAINT = 0.05  # of the strongest channel
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,15 @@ def shot_airlight(estimates: Sequence[Airlight], positions: Sequence[int], count
     weights = trust
     course = np.broadcast_to(np.median(values[trust > 0], 0), values.shape)
     for _ in range(_ROUNDS):
-        off = np.abs(values - course).max(1)
+        off = np.abs(_visible(values) - _visible(course)).max(1)
         weights = trust / (1 + (off / _OUTLIER) ** 2)
         course = _around(at, at, values, weights)
     return np.exp(_around(np.arange(count, dtype=np.float64), at, values, weights)).astype(np.float32)
+
+
+def _visible(logs: _Floats) -> _Floats:
+    """Log colours (N, 3) without the noise of a channel that adds next to nothing, red under water say."""
+    return np.maximum(logs, logs.max(1, keepdims=True) + np.log(_FAINT))
 
 
 def _around(when: _Floats, at: _Floats, values: _Floats, weights: _Floats) -> _Floats:
