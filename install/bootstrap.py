@@ -5,6 +5,7 @@
     --fetch-wheels DIR          download into DIR all wheels that --wheels DIR needs on this kind of machine
     --run-tests [ARGS]          set up the test tools too, then run the checks (install/test)
     nuke --install              put the node into Nuke, which needs no environment (install/nuke.py)
+    ofx --build --install       the same for the OFX plug-in and its hosts (install/ofx.py)
 
 The environment lies in ``.venv`` of the checkout, or where ``VDP_ENV`` says. Its folder ``vdp-setup`` holds what
 this file knows about it: ``engine.toml`` and ``test.toml`` are copies of the pyproject.toml whose packages are
@@ -354,8 +355,8 @@ def main(arguments: list[str]) -> int:
     """The exit code, where the process does not become another one."""
     for name in HOST_VARIABLES:
         os.environ.pop(name, None)
-    if arguments[:1] == ["nuke"]:
-        become([sys.executable, "-I", str(ROOT / "install" / "nuke.py"), *arguments[1:]])
+    if arguments[:1] in (["nuke"], ["ofx"]):
+        become([sys.executable, "-I", str(ROOT / "install" / f"{arguments[0]}.py"), *arguments[1:]])
     signal.signal(signal.SIGTERM, stop)
     try:
         if sys.version_info < OLDEST_PYTHON:

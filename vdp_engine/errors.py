@@ -100,6 +100,13 @@ class CheckError(VdpError):
     room = "check"
 
 
+class ServeError(VdpError):
+    """A host asked `vdp serve` for what it cannot give."""
+
+    room = "ofx"
+    exit_code = EXIT_BAD_INPUT
+
+
 class TryAgainError(VdpError):
     """The machine, not the work, is in the way: memory, disk or device. The same command may succeed later."""
 

@@ -16,7 +16,7 @@ import classical
 import made
 import pairs
 from clips import layer_clips
-from fidelity import contrast_gain
+from fidelity import detail_gain
 from restoration import Case, Contest
 from restoration_command import Choice, run_contest
 
@@ -25,8 +25,8 @@ CONTEST = Contest(
     layer="clear",
     simple={"dark channel": classical.dark_channel_prior},
     oracles={},
-    gain=contrast_gain,
-    gain_in_words="the gain in contrast (standard deviation within frames, of result over plate)",
+    gain=detail_gain,
+    gain_in_words="the gain in detail (mean slope of the smoothed frames, of result over plate)",
 )
 
 

@@ -37,22 +37,17 @@ UNTOUCHED, OURS, PAPER = "untouched", "default", "objective=paper"
 _SOURCES = ("classical.py", "display.py", "fidelity.py", "made.py", "restoration.py")
 
 
+@dataclass(frozen=True)
 class Footage:
-    """The frames of a case: scene-linear plates, and truth or none, float32 (H, W, 3) each."""
+    """The frames of a case, float32 (H, W, 3) each: scene-linear plates, and display-referred truth or none."""
 
-    def __init__(self, plates: Sequence[np.ndarray], truth: Sequence[np.ndarray] | None) -> None:
-        self.plates = plates
-        self._truth = truth
+    plates: Sequence[np.ndarray]
+    truth: Sequence[np.ndarray] | None
 
     @cached_property
     def shown(self) -> list[np.ndarray]:
         """The plates, display-referred."""
         return [to_display(light) for light in self.plates]
-
-    @cached_property
-    def truth(self) -> list[np.ndarray] | None:
-        """The truth, display-referred."""
-        return None if self._truth is None else [to_display(light) for light in self._truth]
 
     @cached_property
     def motion(self) -> Motion:
@@ -80,7 +75,7 @@ class Case:
         """A real picture with its truth."""
         return cls(
             pair.group, pair.name,
-            lambda: Footage([to_linear(read_picture(pair.plate))], [to_linear(read_picture(pair.truth))]),
+            lambda: Footage([to_linear(read_picture(pair.plate))], [read_picture(pair.truth)]),
         )  # fmt: skip
 
     @classmethod
@@ -89,7 +84,7 @@ class Case:
 
         def load() -> Footage:
             made = make()
-            return Footage(made.plates, made.truth)
+            return Footage(made.plates, [to_display(light) for light in made.truth])
 
         return cls("made", name, load, how)
 

@@ -118,7 +118,9 @@ def test_warp_error_is_none_along_the_motion_and_the_step_of_a_flicker() -> None
 def test_gains_are_those_of_a_scale_and_of_a_veil() -> None:
     clip = [_scene(np.random.default_rng(4))]
     assert fidelity.gain([2 * clip[0]], clip) == pytest.approx(2)
-    assert fidelity.contrast_gain([clip[0] * 1.5 - 0.3], clip) == pytest.approx(1.5, rel=1e-5)
+    assert fidelity.detail_gain([clip[0] * 1.5 - 0.3], clip) == pytest.approx(1.5, rel=1e-5)
+    noise = np.random.default_rng(5).normal(0, 0.02, clip[0].shape)
+    assert fidelity.detail_gain([clip[0] + noise], clip) == pytest.approx(1, abs=0.05)
 
 
 def test_light_and_codes_are_each_others_inverse() -> None:

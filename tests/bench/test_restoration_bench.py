@@ -31,8 +31,8 @@ def _light(seed: int) -> np.ndarray:
 
 
 def _clip_case(name: str = "a", count: int = 2) -> Case:
-    truth = [_light(1) for _ in range(count)]
-    return Case("made", name, lambda: Footage([light / 4 for light in truth], truth), "2 stops down")
+    footage = Footage([_light(1) / 4] * count, [display.to_display(_light(1))] * count)
+    return Case("made", name, lambda: footage, "2 stops down")
 
 
 def _write_layers(path: Path, colours: dict[str, np.ndarray]) -> None:

@@ -18,6 +18,7 @@ from vdp_engine.settings import Machine, Settings
 
 _COMMANDS = (
     "run", "inspect", "propagate", "batch", "demo", "doctor", "init", "prep", "fit", "render", "check", "farm",
+    "serve",
 )  # fmt: skip
 _SETTINGS = {f"--{name.replace('_', '-')}" for name in Settings.model_fields} - {"--hints"} | {"--hint"}
 _MACHINE = {f"--{name.replace('_', '-')}" for name in Machine.model_fields}
@@ -40,6 +41,7 @@ _OPTIONS = {
     },
     "inspect": {"--frames", "--layer", "--colorspace", "--json"},
     "doctor": {"--json"},
+    "serve": {"--cache"},
 }
 
 

@@ -34,7 +34,7 @@ _OTHER: dict[str, tuple[dict[str, Any], str]] = {
     "gamma": ({"task": "relight", "gamma": 1.5}, "fit"),
     "strength": ({"task": "dehaze", "strength": 0.5}, "render"),
     "exposure": ({"task": "relight", "exposure": -0.5}, "render"),
-    "key_fill": ({"task": "relight", "key_fill": 0.2}, "render"),
+    "key_fill": ({"task": "relight", "key_fill": 0.6}, "render"),
     "protect": ({"task": "relight", "protect": 0.2}, "render"),
 }
 

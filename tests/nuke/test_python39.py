@@ -70,7 +70,8 @@ def imported(file: Path) -> set[str]:
 
 
 def test_library_and_syntax() -> None:
-    result = vermin(PACKAGE, ROOT / "install" / "nuke.py", ROOT / "tests" / "nuke" / "acceptance.py")
+    installers = [ROOT / "install" / f"{host}.py" for host in ("nuke", "ofx")]
+    result = vermin(PACKAGE, *installers, ROOT / "tests" / "nuke" / "acceptance.py")
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -26,6 +26,7 @@ class LayerFile:
         pixel_aspect: width of a pixel for its height.
         settings, model: digests of the settings and the model it was rendered with, "" where it names none.
         lossy: whether its compression changes values.
+        gamma: γ of the task relight, 1 in files of others.
 
     Raises:
         CheckError: it is missing or damaged.
@@ -45,6 +46,7 @@ class LayerFile:
         self.pixel_aspect = float(spec.get_float_attribute("PixelAspectRatio", 1.0))
         self.settings = str(spec.get_string_attribute(SETTINGS_ATTRIBUTE))
         self.model = str(spec.get_string_attribute(MODEL_ATTRIBUTE))
+        self.gamma = float(spec.get_float_attribute("vdp/gamma", 1.0))
         self.lossy = str(spec.get_string_attribute("compression")).split(":")[0] in _LOSSY
 
     def bands(self, multiple: int = 1) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from vdp_engine import __version__
-from vdp_engine.cli import batch, demo, doctor, farm, inspect, propagate, stages
+from vdp_engine.cli import batch, demo, doctor, farm, inspect, propagate, serve, stages
 from vdp_engine.cli.endings import end
 from vdp_engine.cli.session import Session
 from vdp_engine.errors import EXIT_DONE
@@ -71,6 +71,6 @@ def vdp() -> None:
 
 for _command in (
     stages.run, inspect.inspect, propagate.propagate, batch.batch, demo.demo, doctor.doctor,
-    stages.init, stages.prep, stages.fit, stages.render, stages.check, farm.farm,
+    stages.init, stages.prep, stages.fit, stages.render, stages.check, farm.farm, serve.serve,
 ):  # fmt: skip
     vdp.add_command(_command)

@@ -1,0 +1,249 @@
+"""The task ``relight`` as the stage ``render`` sees it: R, A and the noise of every frame at full size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vdp_engine.equations import RGB, recompose_relight
+from vdp_engine.machine import threads
+from vdp_engine.model import Decomposition
+from vdp_engine.model.relight import NetRelight, RelightDecomposition
+from vdp_engine.motion import MotionFrame, shot_sizes
+from vdp_engine.motion.sizes import Size
+from vdp_engine.plate import Frame, Window
+from vdp_engine.plate.writer import HALF_MAX
+from vdp_engine.render.denoise import REACH, NoiseLevel, denoise, measure_noise
+from vdp_engine.render.lighting import Controls, Lighting, relight, stops
+from vdp_engine.render.plates import Plates
+from vdp_engine.render.resize import enlarged
+from vdp_engine.render.task import Plane, Rendered, RenderTask, as_float, store
+from vdp_engine.render.vectors import vector_channels
+from vdp_engine.settings import Machine
+from vdp_engine.shot import Shot
+
+Array = NDArray[np.float32]
+
+# Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels.
+_BYTES_A_PIXEL = 100
+_VECTORS_BYTES_A_PIXEL = 32
+_BAND_PIXELS = 1 << 15
+_NEAR = (1, -1)
+# The residual makes up for rounding by 2⁻¹¹ and is itself rounded by as much: together 2⁻²² of what is added up, and
+# 2⁻⁹ of the plate, or of half's smallest normal number, are allowed.
+_MOST_NOISE = 2.0**12
+_SMALLEST_NORMAL = 2.0**-14
+_SURE = 3.0  # times its noise, at which light is half trusted
+
+CHANNELS = (
+    *RGB, "A", *(f"{layer}.{c}" for layer in ("relit", "gain", "noise") for c in RGB), "confidence.A",
+    *(f"residual.{c}" for c in RGB),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RelightRenderer:
+    """Renders frames of one shot.
+
+    Attributes:
+        canvas: union of the shot's data windows, which nets and motion cover.
+        working: (height, width) at which the lighting is brought to follow the plate's edges.
+        model: what the nets say of the frame at a position.
+        read: a frame of the plate by position.
+        motion: the motion of a frame by position.
+        count: frames of the shot.
+        controls: the artist's.
+        bit_depth, vectors: as in ``Settings``.
+        threads: how many to work in; their number changes no pixel.
+    """
+
+    canvas: Window
+    working: Size
+    model: Callable[[int], NetRelight]
+    read: Callable[[int], Frame]
+    motion: Callable[[int], MotionFrame]
+    count: int
+    controls: Controls
+    bit_depth: Literal["half", "float"]
+    vectors: bool = False
+    threads: int = 1
+
+    def render(self, position: int) -> Rendered:
+        """All channels of the frame at ``position``, scene-linear."""
+        net, frame = self.model(position), self.read(position)
+        plate = frame.on(self.canvas)
+        motion = self.motion(position) if self.vectors or self.count > 1 else None
+        work = _Work(
+            plate=plate,
+            others=[] if motion is None else self._others(position, motion),
+            noise=measure_noise(frame.pixels),
+            lighting=Lighting.of(net, plate, self.working),
+            net=net,
+            controls=self.controls,
+        )
+        vectors = vector_channels(motion, self.canvas.shape) if self.vectors and motion is not None else {}
+        with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
+            return self._file(frame, work, vectors, pool)
+
+    def _others(self, position: int, motion: MotionFrame) -> list[_Other]:
+        """The frames before and after, and the way to them."""
+        others = []
+        for gap in _NEAR:
+            index = motion.gaps.index(gap)
+            if bool(motion.present[index]):
+                flow = np.ascontiguousarray(motion.flow[index].numpy().transpose(1, 2, 0))
+                others.append(_Other(self.read(position + gap).on(self.canvas), flow))
+        return others
+
+    def _file(self, frame: Frame, work: _Work, vectors: Mapping[str, Array], pool: ThreadPoolExecutor) -> Rendered:
+        window = frame.header.data_window
+        rows, columns = window.slices_in(self.canvas)
+        names = [*CHANNELS[:-3], *vectors, *CHANNELS[-3:]]
+        kind = np.float16 if self.bit_depth == "half" else np.float32
+        written: dict[str, Plane] = {name: np.empty(window.shape, kind) for name in names}
+
+        def fill_in(band: slice) -> int:
+            channels = work.channels(band) | {name: plane[band] for name, plane in vectors.items()}
+            at = slice(band.start - rows.start, band.stop - rows.start)
+            if frame.holes is not None:
+                channels["confidence.A"][:, columns][frame.holes[at]] = 0
+            into = {name: plane[at] for name, plane in written.items()}
+            clamped = 0
+            for name, plane in channels.items():
+                changed = store(plane[:, columns], into[name])
+                clamped += changed if name in RGB else 0
+            _add_residual(into, work.gamma)
+            return clamped
+
+        clamped = sum(pool.map(fill_in, _bands(rows, self.canvas.width)))
+        holes = 0 if frame.holes is None else int(frame.holes.sum())
+        return Rendered(written, clamped, holes, {"vdp/gamma": float(work.gamma)})
+
+
+def _bands(rows: slice, width: int) -> list[slice]:
+    """``rows`` in parts of a size that depends on nothing but their width."""
+    step = max(8, _BAND_PIXELS // width)
+    return [slice(top, min(top + step, rows.stop)) for top in range(rows.start, rows.stop, step)]
+
+
+@dataclass(frozen=True)
+class _Other:
+    """A frame near by.
+
+    Attributes:
+        light: (H, W, 3), scene-linear.
+        flow: (h, w, 2), the way to it in pixels of (h, w).
+    """
+
+    light: Array
+    flow: Array
+
+    def carried(self, band: slice) -> Array:
+        """What it shows where the flow of the rows ``band`` leads, (rows, W, 3)."""
+        height, width = self.light.shape[:2]
+        scale = np.array([width / self.flow.shape[1], height / self.flow.shape[0]], np.float32)
+        way = enlarged(self.flow, (height, width), (band, slice(0, width))) * scale
+        way[..., 0] += np.arange(width, dtype=np.float32)
+        way[..., 1] += np.arange(band.start, band.stop, dtype=np.float32)[:, None]
+        top = int(np.clip(np.floor(way[..., 1].min()), 0, height - 1))
+        bottom = int(np.clip(np.ceil(way[..., 1].max()) + 2, top + 1, height))
+        way[..., 1] -= top
+        x, y = cv2.split(way)
+        found = cv2.remap(self.light[top:bottom], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(found, np.float32)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the channels of one frame are made of; pictures cover the canvas."""
+
+    plate: Array
+    others: list[_Other]
+    noise: NoiseLevel
+    lighting: Lighting
+    net: NetRelight
+    controls: Controls
+
+    @property
+    def gamma(self) -> float:
+        """γ at the strength that is asked for."""
+        return float(np.float32(1 + self.controls.strength * (self.net.gamma - 1)))
+
+    def channels(self, band: slice) -> dict[str, Array]:
+        """All but the residual of some rows, (rows, W) by name."""
+        height, width = self.plate.shape[:2]
+        wide = slice(max(0, band.start - REACH), min(height, band.stop + REACH))
+        clean = denoise(self.plate[wide], [other.carried(wide) for other in self.others], self.noise)
+        plate = self.plate[band]
+        held = np.clip(plate, -HALF_MAX, HALF_MAX)
+        clean = _within_reach(clean[band.start - wide.start : band.stop - wide.start], held)
+        bright = stops(clean)
+        lighting = self.lighting.at(bright, (height, width), (band, slice(0, width)))
+        relit, gain, _ = relight(clean, lighting, self.net, self.controls)
+        channels = {"A": np.ones(bright.shape, np.float32), "confidence.A": self._confidence(bright, band)}
+        for layer, picture in {"": plate, "relit": relit, "gain": gain, "noise": held - clean}.items():
+            prefix = f"{layer}." if layer else ""
+            channels |= {prefix + c: picture[..., index] for index, c in enumerate(RGB)}
+        return channels
+
+    def _confidence(self, bright: Array, band: slice) -> Array:
+        """How far the light of some rows stands above its noise, 0 to 1."""
+        height, width = self.plate.shape[:2]
+        known = enlarged(self.net.confidence.numpy(), (height, width), (band, slice(0, width)))
+        root = np.exp2(bright / 2)
+        # √light has half the relative noise that light has.
+        ratio = np.square(root / (2 * _SURE * self.noise.of(root)))
+        return np.asarray(known * ratio / (1 + ratio), np.float32)
+
+
+def _within_reach(clean: Array, plate: Array) -> Array:
+    """``clean``, and ``plate`` at pixels whose noise dwarfs what is left: too coarse, in half, to add up to it again."""
+    bounds = np.float32(_MOST_NOISE) * np.maximum(np.abs(plate), np.float32(_SMALLEST_NORMAL))
+    return np.where((np.abs(clean) <= bounds).all(-1, keepdims=True), np.clip(clean, -HALF_MAX, HALF_MAX), plate)
+
+
+def _add_residual(written: Mapping[str, Plane], gamma: float) -> None:
+    """The residual of what the file will hold of everything else, so that it makes up for the rounding."""
+    held = {name: as_float(plane) for name, plane in written.items() if not name.startswith("residual.")}
+    nothing = np.zeros(held["R"].shape, np.float32)
+    recomposed = recompose_relight(held | {f"residual.{c}": nothing for c in RGB}, gamma=gamma)
+    for index, c in enumerate(RGB):
+        store(held[c] - recomposed[..., index], written[f"residual.{c}"])
+
+
+def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Machine) -> RelightRenderer:
+    assert isinstance(model, RelightDecomposition)
+    settings = shot.settings
+    return RelightRenderer(
+        canvas=shot.plate.canvas,
+        working=shot_sizes(shot).motion,
+        model=model.at,
+        read=plates.at,
+        motion=partial(_motion, shot),
+        count=len(shot.frames),
+        controls=Controls(settings.strength, settings.exposure, settings.key_fill, settings.protect),
+        bit_depth=settings.bit_depth,
+        vectors=settings.vectors,
+        threads=threads(machine),
+    )
+
+
+def _bytes_a_pixel(shot: Shot, model: Decomposition[Any] | None) -> int:
+    settings = shot.settings
+    written = len(CHANNELS) + (4 if settings.vectors else 0)
+    size = _BYTES_A_PIXEL + 2 * written * (2 if settings.bit_depth == "half" else 4)
+    return size + (_VECTORS_BYTES_A_PIXEL if settings.vectors else 0)
+
+
+def _motion(shot: Shot, position: int) -> MotionFrame:
+    return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
+
+
+TASK = RenderTask(_renderer, _bytes_a_pixel, plates=3, most_plates=4)
