@@ -55,14 +55,15 @@ def test_highlights_count_as_twice_the_airlight():
 def test_what_is_believed_is_bounded():
     seen = np.array([1e-3, 0.05, 0.4, 0.9, 1.0], np.float32)
     for contrast in (0.0, 0.01, 0.2):
-        found = believed(seen, 0.5, contrast)
+        found = believed(seen, 0.5, contrast, LINEAR)
         assert found.min() >= LEAST
         assert found.max() <= 1
-    np.testing.assert_allclose(believed(seen, 0.5, 1.0), [0.35, 0.35, 0.4, 0.9, 1.0], atol=0.001)
+    np.testing.assert_allclose(believed(seen, 0.5, 1.0, DISPLAY), [0.4, 0.4, 0.4, 0.9, 1.0], atol=0.001)
+    np.testing.assert_allclose(believed(seen, 0.5, 1.0, LINEAR), [0.306, 0.306, 0.4, 0.9, 1.0], atol=0.001)
 
 
 def test_a_picture_without_contrast_is_left_alone():
-    np.testing.assert_array_equal(believed(np.full(4, 0.1, np.float32), 0.1, 1e-6), 1)
+    np.testing.assert_array_equal(believed(np.full(4, 0.1, np.float32), 0.1, 1e-6, LINEAR), 1)
 
 
 def _codes(values):

@@ -303,7 +303,7 @@ def shot_haze(shot: Shot, frames: NetFrames) -> Haze:
             depths.append(np.array([-np.log(np.maximum(one, 0.05)).mean() for one in own]))
     told = _with_hint(shot, frames, np.stack(seen), np.stack(bright))
     level = float(np.exp(np.log(told).mean()))
-    acted_on = believed(told, level, float(np.median(contrast)))
+    acted_on = believed(told, level, float(np.median(contrast)), exponent)
     if shot.hints:
         acted_on = np.clip(told, LEAST, 1)  # the artist knows how far the haze goes
     return Haze(

@@ -3,8 +3,8 @@
 Haze mixes a scene J with the airlight A, X = T J + (1 - T) A. Somewhere in most small places J has a colour in which it
 is dark, and there X / A is 1 - T (the dark channel: He, Sun and Tang, "Single Image Haze Removal Using Dark Channel
 Prior", CVPR 2009). White walls break that rule, always to the same side: they look like haze. What is done about it
-here: places of three sizes have their say, what looks far is not believed to be much farther than the shot on the
-whole, and a picture of hardly any contrast, in which every error of A is blown up, is changed less.
+here: places are large, what looks far is not believed to be much farther than the shot on the whole, and a picture of
+hardly any contrast, in which every error of A is blown up, is changed less.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ LINEAR, DISPLAY = 1.0, 2.2
 LEAST = 0.15
 """The least transmission: noise is amplified by 1 / LEAST at most."""
 
-_PLACES = (0.03, 0.06, 0.1)  # of the picture's height: half the side of a place
-_SMOOTH = 0.2  # of the height, half the side of the windows in which transmission is linear in brightness
+_PLACE = 0.06  # of the picture's height: half the side of a place
+_SMOOTH = 0.15  # of the height, half the side of the windows in which transmission is linear in brightness
 _EDGE = 1e-3  # variance of brightness, for that of the airlight as 1, above which an edge is an edge
 _SHARE = 0.98  # of the dark channel that is taken for haze
-_FARTHEST = 0.7  # of the shot's mean transmission (geometric), less is not believed
+_FARTHEST = 0.8  # of the shot's mean transmission (geometric), in display light: less is not believed
 _CONTRAST = 0.038  # standard deviation of brightness at which c of ``believed`` is 1
 
-_BRIGHTEST = 0.995  # quantile of a picture's brightest channel
+_BRIGHTEST = 0.999  # quantile of a picture's brightest channel
 _MOST_BRIGHTER = 2.0
 
 _CODES = 255
@@ -100,15 +100,11 @@ def dark_channel_transmission(relative_light: Array) -> Array:
     Args:
         relative_light: (h, w, 3) of ``relative``; a channel alone may be given as (h, w, 1).
     """
-    height = relative_light.shape[0]
+    side = 2 * max(1, round(_PLACE * relative_light.shape[0])) + 1
     darkest = np.clip(relative_light.min(-1), 0, 1)
-    guide = brightness(relative_light)
-    haze = np.zeros_like(darkest)
-    for place in _PLACES:
-        side = 2 * max(1, round(place * height)) + 1
-        eroded = cv2.erode(darkest, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REFLECT)
-        haze += np.clip(guided(guide, np.asarray(eroded, np.float32)), 0, 1)
-    return np.asarray(1 - _SHARE / len(_PLACES) * haze, np.float32)
+    eroded = cv2.erode(darkest, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REFLECT)
+    haze = guided(brightness(relative_light), np.asarray(eroded, np.float32))
+    return np.asarray(1 - _SHARE * np.clip(haze, 0, 1), np.float32)
 
 
 def guided(guide: Array, x: Array) -> Array:
@@ -129,7 +125,7 @@ def guided_model(guide: Array, x: Array) -> tuple[Array, Array]:
     return mean(slope), mean(of_x - slope * of_guide)
 
 
-def believed(transmission: Array, level: float, contrast: float) -> Array:
+def believed(transmission: Array, level: float, contrast: float, exponent: float) -> Array:
     """The transmission that is acted on, ``LEAST`` to 1.
 
     Args:
@@ -137,7 +133,8 @@ def believed(transmission: Array, level: float, contrast: float) -> Array:
         level: geometric mean of it over the shot. What lies much below it is more often white than far.
         contrast: standard deviation of the brightness of the shot's pictures. T becomes T + c / T, which is how an
             error of A that is not small against the contrast is kept from being divided by T (Wiener's filter).
+        exponent: of the light that all this is in. Code values lie closer together than the light they stand for.
     """
     doubt = (_CONTRAST / max(contrast, 1e-3)) ** 4
-    wanted = np.maximum(transmission, _FARTHEST * level)
+    wanted = np.maximum(transmission, _FARTHEST ** (DISPLAY / exponent) * level)
     return np.asarray(np.clip(wanted + doubt / wanted, LEAST, 1), np.float32)
