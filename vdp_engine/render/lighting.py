@@ -73,10 +73,11 @@ class Lighting:
 
         middle, level = mean(guide), mean(drawn)
         spread = mean(np.square(guide)) - middle * middle + np.float32(_EPSILON)
+        slope = (mean(guide * drawn) - middle * level) / spread
         # Between 0 and 1, detail keeps its sign: lighting never turns against the picture, nor swings more than it.
-        slope = np.asarray(np.clip((mean(guide * drawn) - middle * level) / spread, 0, 1), np.float32)
-        offset = np.asarray(level - slope * middle, np.float32)
-        return cls(np.dstack([mean(slope), mean(offset)]), net)
+        held: Array = np.asarray(np.clip(slope, 0, 1), np.float32)
+        offset: Array = np.asarray(level - held * middle, np.float32)
+        return cls(np.dstack([mean(held), mean(offset)]), net)
 
     def at(self, bright: Array, size: Size, box: Box) -> Array:
         """b (h, w) of the part ``box`` of a picture of ``size`` whose brightness there is ``bright``, in stops."""
