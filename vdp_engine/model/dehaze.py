@@ -56,7 +56,7 @@ WEIGHTS = {"rec": 1.0, "warp": 0.1, "dark": 1.0, "edges": 0.05}
 PHASES: dict[str, dict[Quality, tuple[Phase, ...]]] = {
     "vdp": {
         "draft": (Phase("haze", 60, 5e-3),),
-        "standard": (Phase("haze", 80, 5e-3),),
+        "standard": (Phase("haze", 60, 5e-3),),
         "final": (Phase("haze", 200, 5e-3),),
     },
     "paper": {
