@@ -154,29 +154,40 @@ def cost_table(rows: Sequence[Row]) -> str:
 def write_sheets(folder: Path, bench: Bench, cases: Sequence[Case], rows: Sequence[Row], variant: str) -> list[Path]:
     """Contact sheets of all cases: plate, the simple methods, ours, truth; a clip by its middle frame.
 
-    The PSNR stands over each picture. A red bar marks the worst of a set.
+    The PSNR stands over each picture, of a clip over all its frames. A red bar marks the worst of a set. The worst
+    single pictures of all are on a sheet of their own, without the simple methods.
     """
-    written = []
+    task = bench.contest.task
+    sheets: dict[str, list[np.ndarray]] = {}
     for group in dict.fromkeys(case.group for case in cases):
         members = [case for case in cases if case.group == group]
         marked = {row["case"] for row in worst([row for row in rows if row["group"] == group], variant)}
+        words = "".join(letter if letter.isalnum() else "_" for letter in group)
         for start in range(0, len(members), _ROWS):
-            lines = [_line(bench, case, rows, variant, case.name in marked) for case in members[start : start + _ROWS]]
-            width = max(line.shape[1] for line in lines)
-            sheet = np.concatenate([np.pad(line, ((0, 4), (0, width - line.shape[1]), (0, 0))) for line in lines])
-            words = "".join(letter if letter.isalnum() else "_" for letter in group)
-            path = folder / f"{bench.contest.task}_{words}_{start // _ROWS + 1}.png"
-            write_picture(path, sheet)
-            written.append(path)
-    return written
+            sheets[f"{task}_{words}_{start // _ROWS + 1}"] = [
+                _line(bench, case, rows, [*bench.contest.simple, variant], case.name in marked)
+                for case in members[start : start + _ROWS]
+            ]
+    least = [row["case"] for row in worst([row for row in rows if row["frames"] == 1], variant)]
+    if least:
+        found = [next(case for case in cases if case.name == name) for name in least]
+        sheets[f"{task}_worst"] = [_line(bench, case, rows, [variant], False) for case in found]
+    for name, lines in sheets.items():
+        width = max(line.shape[1] for line in lines)
+        sheet = np.concatenate([np.pad(line, ((0, 4), (0, width - line.shape[1]), (0, 0))) for line in lines])
+        write_picture(folder / f"{name}.png", sheet)
+    return [folder / f"{name}.png" for name in sheets]
 
 
-def _line(bench: Bench, case: Case, rows: Sequence[Row], variant: str, marked: bool) -> np.ndarray:
+def _line(bench: Bench, case: Case, rows: Sequence[Row], methods: Sequence[str], marked: bool) -> np.ndarray:
+    """The plate, what ``methods`` make of it, and its truth, side by side."""
     footage = case.load()
     middle = len(footage.plates) // 2
-    plate = footage.shown[middle]
-    tiles = {UNTOUCHED: plate, **{method: work(plate) for method, work in bench.contest.simple.items()}}
-    tiles[variant] = read_picture(bench.result(case, variant)[middle])
+    tiles = {UNTOUCHED: footage.shown[middle]}
+    for method in methods:
+        simple = bench.contest.simple.get(method)
+        kept = bench.result(case, method)
+        tiles[method] = read_picture(kept[middle]) if simple is None else simple(footage.shown[middle])
     scored = {row["method"]: row.get("PSNR") for row in rows if (row["group"], row["case"]) == (case.group, case.name)}
     labelled = [
         _tile(tile, _title(method) + (f" {scored[method]:.1f} dB" if scored.get(method) else ""), marked)

@@ -176,3 +176,12 @@ def test_sheets_show_plate_ours_and_truth_and_mark_the_worst(tmp_path: Path, run
         assert np.abs(shown - expected).mean() < 0.01
     marks = [sheet[row * (tile + bar + 4) + 2, 2] for row in range(4)]
     assert [mark[0] > 0.9 and mark[1] < 0.2 for mark in marks] == [True, False, True, True]
+
+
+def test_the_worst_pictures_have_a_sheet_of_their_own(tmp_path: Path, runs: list[tuple[str, ...]]) -> None:
+    bench, cases = _bench(tmp_path / "scratch"), [_clip_case(name, 1) for name in "abcd"]
+    rows = bench.run(cases, ["default"])
+    written = restoration_report.write_sheets(tmp_path / "sheets", bench, cases, rows, "default")
+    assert [path.name for path in written] == ["relight_made_1.png", "relight_worst.png"]
+    # Three of four, and neither the simple method nor a mark.
+    assert display.read_picture(written[1]).shape == (3 * (240 + 18 + 4), 3 * 324, 3)
