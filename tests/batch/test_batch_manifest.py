@@ -220,10 +220,13 @@ _OTHER_THAN_DEFAULT = {
 def test_the_command_gets_every_setting(folder: Path) -> None:
     settings = Settings.parse(**_OTHER_THAN_DEFAULT)
     with_weights = Settings.parse(flow="raft", flow_weights="/w.pth")
+    dehaze = Settings.parse(task="dehaze", airlight=(0.8, 0.82, 0.9), transmission="rgb", strength=0.25)
+    relight = Settings.parse(task="relight", gamma=1.5, exposure=-0.5, key_fill=0.75, protect=0.125)
     default = Settings()
-    said = {name for one in (settings, with_weights) for name, value in one if value != getattr(default, name)}
-    assert said == set(Settings.model_fields) - {"task"}, "task has one value only"
-    for one in (settings, with_weights, default):
+    every = (settings, with_weights, dehaze, relight)
+    said = {name for one in every for name, value in one if value != getattr(default, name)}
+    assert said == set(Settings.model_fields)
+    for one in (*every, default):
         context = run.make_context("run", ["plate", "--out=o", *settings_arguments(one)])
         assert settings_from(context.params) == one
     assert settings_arguments(default) == []

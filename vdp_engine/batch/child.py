@@ -43,11 +43,15 @@ def settings_arguments(settings: Settings) -> list[str]:
         value = getattr(settings, name)
         if value == field.default:
             continue
+        # With "=", no value can be taken for an option.
         if value is True:
             said.append(flag(name))
+        elif name == "hints":
+            said += [f"{flag(name)}={hint}" for hint in value]
+        elif isinstance(value, tuple):  # a colour
+            said.append(f"{flag(name)}={','.join(map(str, value))}")
         else:
-            # With "=", no value can be taken for an option.
-            said += [f"{flag(name)}={one}" for one in (value if isinstance(value, tuple) else (value,))]
+            said.append(f"{flag(name)}={value}")
     return said
 
 

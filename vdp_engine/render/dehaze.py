@@ -30,7 +30,8 @@ from vdp_engine.shot import Shot
 
 Array = NDArray[np.float32]
 
-# Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels.
+# Peak per pixel while a frame is rendered and the one before it is written, besides their channels: counted from the
+# pictures that are held at a time, not measured.
 _BYTES_A_PIXEL = 64
 _VECTORS_BYTES_A_PIXEL = 32
 _AIR = 1e-4  # in terms of the airlight: what is nearer to it says nothing of the transmission
