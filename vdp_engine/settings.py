@@ -117,9 +117,9 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _options_belong_to_the_task(self) -> Settings:
         for name, field in type(self).model_fields.items():
-            tasks = _TASKS_OF[name]
-            if self.task not in tasks and getattr(self, name) != field.default:
-                raise ValueError(f"{flag(name)} belongs to the task {' and '.join(tasks)}, this is {self.task}")
+            if not belongs(name, self.task) and getattr(self, name) != field.default:
+                tasks = " and ".join(_TASKS_OF[name])
+                raise ValueError(f"{flag(name)} belongs to the task {tasks}, this is {self.task}")
         return self
 
     @model_validator(mode="after")
@@ -160,7 +160,7 @@ class Settings(BaseModel):
         chosen = {
             name: getattr(self, name)
             for name, stage in _STAGE_OF.items()
-            if stage in stages and self.task in _TASKS_OF[name]
+            if stage in stages and belongs(name, self.task)
         }
         # Without hints as before there were any: what was fitted then is still good.
         return short_digest({name: value for name, value in chosen.items() if value != ()})
@@ -179,6 +179,11 @@ def _told_of(name: str, key: str) -> Any:
 
 _STAGE_OF: dict[str, Stage] = {name: _told_of(name, "stage") for name in Settings.model_fields}
 _TASKS_OF: dict[str, tuple[Task, ...]] = {name: tuple(_told_of(name, "tasks")) for name in Settings.model_fields}
+
+
+def belongs(name: str, task: str) -> bool:
+    """Whether a field of ``Settings`` is one of a task: others refuse it."""
+    return task in _TASKS_OF[name]
 
 
 def flag(name: str) -> str:

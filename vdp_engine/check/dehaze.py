@@ -9,7 +9,7 @@ import numpy as np
 
 from vdp_engine.check.layers_file import LayerFile
 from vdp_engine.check.numbers import FrameNumbers
-from vdp_engine.check.signs import SIGNS_OF_FILES, Sign, Signs, flicker, given, unreliable_motion
+from vdp_engine.check.signs import SIGNS_OF_FILES, Sign, Signs, flicker, given, mean_of, unreliable_motion, worst_by
 from vdp_engine.check.task import CheckTask, Show, grey, light
 from vdp_engine.equations import Channels, colour
 from vdp_engine.settings import Settings
@@ -46,14 +46,6 @@ def _unreliable_motion(frames: Sequence[FrameNumbers]) -> Sign | None:
     return unreliable_motion(frames) if len(frames) > 1 else None
 
 
-def _mean(frames: Sequence[FrameNumbers], name: str) -> float:
-    return float(np.mean([one.layers.numbers[name] for one in frames]))
-
-
-def _worst(frames: Sequence[FrameNumbers], name: str) -> int:
-    return max(frames, key=lambda one: one.layers.numbers[name]).frame
-
-
 def _no_haze(frames: Sequence[FrameNumbers]) -> Sign | None:
     through = float(np.mean([one.layers.coverage[_THROUGH] for one in frames]))
     if through <= THRESHOLDS["dehaze.no_haze"]:
@@ -67,38 +59,38 @@ def _no_haze(frames: Sequence[FrameNumbers]) -> Sign | None:
 
 
 def _airlight(frames: Sequence[FrameNumbers]) -> Sign | None:
-    share = _mean(frames, "brighter")
+    share = mean_of(frames, "brighter")
     if share <= THRESHOLDS["dehaze.airlight"]:
         return None
     return Sign(
         "dehaze.airlight",
         f"{100 * share:.0f}% of the picture is brighter than the airlight that was found, which haze never is: pick "
         "the colour of the thickest haze in the plate and give it as --airlight R,G,B",
-        _worst(frames, "brighter"),
+        worst_by(frames, "brighter"),
     )
 
 
 def _too_dark(frames: Sequence[FrameNumbers]) -> Sign | None:
-    share = _mean(frames, "black")
+    share = mean_of(frames, "black")
     if share <= THRESHOLDS["dehaze.too_dark"]:
         return None
     return Sign(
         "dehaze.too_dark",
         f"{100 * share:.0f}% of the clear picture is black: more haze was taken off than there was; use a lower "
         "--strength, an --airlight that is less bright, or a --hint of what is near",
-        _worst(frames, "black"),
+        worst_by(frames, "black"),
     )
 
 
 def _too_thick(frames: Sequence[FrameNumbers]) -> Sign | None:
-    share = _mean(frames, "doubtful")
+    share = mean_of(frames, "doubtful")
     if share <= THRESHOLDS["dehaze.too_thick"]:
         return None
     return Sign(
         "dehaze.too_thick",
         f"over {100 * share:.0f}% of the picture the haze is too thick, or the picture too flat, to take all of it off "
         "without blowing up noise and errors: some is left there (confidence is low); a --hint or --airlight may help",
-        _worst(frames, "doubtful"),
+        worst_by(frames, "doubtful"),
     )
 
 
@@ -127,9 +119,9 @@ def _numbers(channels: Channels) -> dict[str, float]:
 
 def _summary(frames: Sequence[FrameNumbers]) -> dict[str, Any]:
     return {
-        "airlight": [_mean(frames, f"airlight.{c}") for c in "RGB"],
+        "airlight": [mean_of(frames, f"airlight.{c}") for c in "RGB"],
         "unsteadiness": flicker(frames),
-        **{name: _mean(frames, name) for name in ("brighter", "black", "doubtful")},
+        **{name: mean_of(frames, name) for name in ("brighter", "black", "doubtful")},
     }
 
 
@@ -154,6 +146,7 @@ def _pictures(names: Sequence[str], settings: Settings) -> dict[str, Show]:
 
 
 TASK = CheckTask(
+    has_foreground=False,
     followed=lambda name: name == _THROUGH,
     controls=_controls,
     numbers=_numbers,

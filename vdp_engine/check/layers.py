@@ -221,6 +221,7 @@ def _overlap(report: Mapping[str, Any]) -> str:
 
 
 TASK = CheckTask(
+    has_foreground=True,
     followed=is_matte,
     controls=_controls,
     numbers=_numbers,

@@ -63,7 +63,7 @@ def measure_layers(
     inside = _foreground(mattes, size) > 0.5
     picture = _at_motion_size(np.ones(window.shape, np.float32), window, canvas, size) > 0.5
     sure = _at_motion_size(confidence, window, canvas, size)
-    layered = settings.task == "layers"
+    mean = float(confidence.mean(dtype=np.float64))
     numbers = Layers(
         rebuild=total,
         lossy=file.lossy,
@@ -72,8 +72,8 @@ def measure_layers(
         coverage={name: float(plane.mean(dtype=np.float64)) for name, plane in planes.items()},
         softness={name: _softness(plane) for name, plane in planes.items()},
         residual=missed / max(light, 1e-12),
-        overlap=expected_overlap(inside, sure, picture) if layered else float(confidence.mean(dtype=np.float64)),
-        border=border_share(inside, picture) if layered else None,
+        overlap=expected_overlap(inside, sure, picture) if task.has_foreground else mean,
+        border=border_share(inside, picture) if task.has_foreground else None,
         numbers=means,
     )
     return numbers, mattes

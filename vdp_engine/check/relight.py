@@ -19,7 +19,7 @@ import numpy as np
 
 from vdp_engine.check.layers_file import LayerFile
 from vdp_engine.check.numbers import FrameNumbers
-from vdp_engine.check.signs import SIGNS_OF_FILES, Sign, Signs, flicker, given, unreliable_motion
+from vdp_engine.check.signs import SIGNS_OF_FILES, Sign, Signs, flicker, given, mean_of, unreliable_motion, worst_by
 from vdp_engine.check.task import CheckTask, Show, grey, light
 from vdp_engine.equations import Channels, colour
 from vdp_engine.model.relight import DARKEST, LUMINANCE
@@ -47,23 +47,19 @@ THRESHOLDS: Mapping[str, float] = {
 }
 
 
-def _mean(frames: Sequence[FrameNumbers], name: str) -> float:
-    return float(np.mean([one.layers.numbers[name] for one in frames]))
-
-
 def lift(frames: Sequence[FrameNumbers]) -> float:
     """Mean lift of the shot, in stops."""
-    return _mean(frames, "lift")
+    return mean_of(frames, "lift")
 
 
 def noise(frames: Sequence[FrameNumbers]) -> float:
     """Noise of the shot for its light."""
-    return _mean(frames, "noise") / max(_mean(frames, "light"), 1e-9)
+    return mean_of(frames, "noise") / max(mean_of(frames, "light"), 1e-9)
 
 
 def cast(frames: Sequence[FrameNumbers]) -> float:
     """The strongest of the plate's colours for the weakest; 1 is neutral."""
-    colours = [max(_mean(frames, name), 1e-9) for name in ("red", "green", "blue")]
+    colours = [max(mean_of(frames, name), 1e-9) for name in ("red", "green", "blue")]
     return max(colours) / min(colours)
 
 
@@ -92,7 +88,7 @@ def _very_dark(frames: Sequence[FrameNumbers]) -> Sign | None:
         "relight.very_dark",
         f"the plate was lifted by {stops:.1f} stops: steps of an 8-bit source and the camera's pattern show; "
         "work from the camera's raw file, or lower --exposure",
-        max(frames, key=lambda one: one.layers.numbers["lift"]).frame,
+        worst_by(frames, "lift"),
     )
 
 
@@ -104,31 +100,31 @@ def _noisy(frames: Sequence[FrameNumbers]) -> Sign | None:
         "relight.noise",
         f"{100 * share:.0f}% of the plate's light is noise: fine texture may have gone into the noise layer, or noise "
         "been left in the picture; look at noise.R/G/B, and lower --key-fill where shadows swim",
-        max(frames, key=lambda one: one.layers.numbers["noise"]).frame,
+        worst_by(frames, "noise"),
     )
 
 
 def _black(frames: Sequence[FrameNumbers]) -> Sign | None:
-    share = _mean(frames, "black")
+    share = mean_of(frames, "black")
     if share <= THRESHOLDS["relight.black"]:
         return None
     return Sign(
         "relight.black",
         f"{100 * share:.0f}% of the plate holds no light at all, and nothing can be lifted there: was it crushed on "
         "the way here?",
-        max(frames, key=lambda one: one.layers.numbers["black"]).frame,
+        worst_by(frames, "black"),
     )
 
 
 def _clipped(frames: Sequence[FrameNumbers]) -> Sign | None:
-    share = _mean(frames, "white")
+    share = mean_of(frames, "white")
     if share <= THRESHOLDS["relight.clipped"]:
         return None
     return Sign(
         "relight.clipped",
         f"{100 * share:.0f}% of the plate is clipped at white: what was brighter is lost, and the key was set by it; "
         "raise --exposure if the rest is too dark",
-        max(frames, key=lambda one: one.layers.numbers["white"]).frame,
+        worst_by(frames, "white"),
     )
 
 
@@ -171,8 +167,7 @@ def _controls(file: LayerFile, settings: Settings) -> dict[str, Any]:
 
 def _numbers(channels: Channels) -> dict[str, float]:
     plate, grain = colour(channels), colour(channels, "noise")
-    weights = np.asarray(LUMINANCE, np.float32)
-    before, after = ((x @ weights).clip(DARKEST) for x in (plate - grain, colour(channels, "relit")))
+    before, after = _brightness(plate - grain), _brightness(colour(channels, "relit"))
     lit = before > 2 * DARKEST
     ceiling = (plate > _CLIP[0]) & (plate < _CLIP[1])
     numbers = {
@@ -190,8 +185,8 @@ def _summary(frames: Sequence[FrameNumbers]) -> dict[str, Any]:
     return {
         "lift": lift(frames),
         "noise": noise(frames),
-        "black": _mean(frames, "black"),
-        "clipped": _mean(frames, "white"),
+        "black": mean_of(frames, "black"),
+        "clipped": mean_of(frames, "white"),
         "cast": cast(frames),
         "unsteadiness": unsteadiness(frames),
     }
@@ -205,19 +200,25 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _brightness(light: np.ndarray) -> np.ndarray:
+    """Luminance of (H, W, 3), at least ``DARKEST``."""
+    return (light @ np.asarray(LUMINANCE, np.float32)).clip(DARKEST)
+
+
+def _lifted(channels: Channels) -> np.ndarray:
+    """How many times brighter the relit picture is."""
+    return _brightness(colour(channels, "relit")) / _brightness(colour(channels))
+
+
 def _stops_of_gain(channels: Channels) -> np.ndarray:
     """The lift of every pixel: black for none, white for 8 stops."""
-    weights = np.asarray(LUMINANCE, np.float32)
-    before, after = ((x @ weights).clip(DARKEST) for x in (colour(channels), colour(channels, "relit")))
-    levels = (np.clip(np.log2(after / before) / 8, 0, 1) * 255).round().astype(np.uint8)
+    levels = (np.clip(np.log2(_lifted(channels)) / 8, 0, 1) * 255).round().astype(np.uint8)
     return np.repeat(levels[..., None], 3, axis=-1)
 
 
 def _grain(channels: Channels) -> np.ndarray:
     """The noise as lit as the picture is, around mid-grey."""
-    weights = np.asarray(LUMINANCE, np.float32)
-    before, after = ((x @ weights).clip(DARKEST) for x in (colour(channels), colour(channels, "relit")))
-    return to_display(np.ascontiguousarray(0.18 + colour(channels, "noise") * (after / before)[..., None]))
+    return to_display(np.ascontiguousarray(0.18 + colour(channels, "noise") * _lifted(channels)[..., None]))
 
 
 def _pictures(names: Sequence[str], settings: Settings) -> dict[str, Show]:
@@ -228,6 +229,7 @@ def _pictures(names: Sequence[str], settings: Settings) -> dict[str, Show]:
 
 
 TASK = CheckTask(
+    has_foreground=False,
     followed=lambda name: name == _FOLLOWED,
     controls=_controls,
     numbers=_numbers,

@@ -47,6 +47,16 @@ def flicker(frames: Sequence[FrameNumbers]) -> float:
     return float(np.mean(known)) if known else 0.0
 
 
+def mean_of(frames: Sequence[FrameNumbers], name: str) -> float:
+    """Mean over a shot of one of its task's own numbers."""
+    return float(np.mean([one.layers.numbers[name] for one in frames]))
+
+
+def worst_by(frames: Sequence[FrameNumbers], name: str) -> int:
+    """The frame in which one of its task's own numbers is largest."""
+    return max(frames, key=lambda one: one.layers.numbers[name]).frame
+
+
 def unreliable_motion(frames: Sequence[FrameNumbers]) -> Sign | None:
     """Flow that does not agree with itself."""
     confidence = float(np.mean([one.motion.confidence for one in frames]))

@@ -27,6 +27,8 @@ class CheckTask:
     """A task's file in this room, as the stage sees it.
 
     Attributes:
+        has_foreground: whether there are mattes of what is in front, whose overlap with the truth and whose outline
+            say how good they are; else the mean confidence does.
         followed: whether a channel is followed over time, and its mean reported: mattes, transmission.
         controls: what ``equations.recompose`` has to be told of a file to give the plate back.
         numbers: the task's own numbers of some rows of a frame, each a mean over their pixels, for the report.
@@ -36,6 +38,7 @@ class CheckTask:
         pictures: of the contact sheet, by label, from the names of the channels.
     """
 
+    has_foreground: bool
     followed: Callable[[str], bool]
     controls: Callable[[LayerFile, Settings], dict[str, Any]]
     numbers: Callable[[Channels], Mapping[str, float]]

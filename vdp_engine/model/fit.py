@@ -24,7 +24,7 @@ from vdp_engine.model import store
 from vdp_engine.model.frames import NetFrames
 from vdp_engine.model.task import Objective, Phase
 from vdp_engine.model.tasks import TASK_MODELS
-from vdp_engine.motion import MotionFrame, shot_scale, shot_sizes, stamp_of
+from vdp_engine.motion import MotionFrame, shot_motion, shot_scale, shot_sizes, stamp_of
 from vdp_engine.progress import Reporter
 from vdp_engine.settings import Machine, short_digest
 from vdp_engine.shot import Shot
@@ -95,9 +95,7 @@ def net_frames(shot: Shot, scale: tuple[float, float] | None = None) -> NetFrame
         scale: flow-RGB scale of the shot; ``None``: worked out from all frames.
     """
 
-    def read(position: int) -> MotionFrame:
-        return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
-
+    read = partial(shot_motion, shot)
     if scale is None:
         scale = shot_scale(read(position) for position in range(len(shot.frames)))
     return NetFrames(read, len(shot.frames), scale, shot_sizes(shot).net)

@@ -3,7 +3,7 @@
 from vdp_engine.motion.cache import MotionFrame, stamp_of
 from vdp_engine.motion.camera import Camera, camera_flow, fit_camera, follow_camera
 from vdp_engine.motion.flow_rgb import flow_rgb, shot_scale
-from vdp_engine.motion.prep import pending, prep, shot_sizes
+from vdp_engine.motion.prep import pending, prep, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import WorkingSizes, working_sizes
 from vdp_engine.motion.warp import chain, consistency, warp
 
@@ -19,6 +19,7 @@ __all__ = [
     "follow_camera",
     "pending",
     "prep",
+    "shot_motion",
     "shot_scale",
     "shot_sizes",
     "stamp_of",

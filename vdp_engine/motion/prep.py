@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vdp_engine import files
 from vdp_engine.machine import require, threads, workers
-from vdp_engine.motion.cache import FORMAT, stamp_of
+from vdp_engine.motion.cache import FORMAT, MotionFrame, stamp_of
 from vdp_engine.motion.estimator import FlowEstimator, make_estimator
 from vdp_engine.motion.measure import Neighbour, measure_motion
 from vdp_engine.motion.proxy import Proxy, read_proxies, shrink_flow
@@ -39,6 +39,11 @@ _BYTES_A_FLOW_PIXEL = 128
 def shot_sizes(shot: Shot) -> WorkingSizes:
     """The working sizes of a shot."""
     return working_sizes(shot.plate.canvas.shape, shot.plate.pixel_aspect, shot.settings.quality)
+
+
+def shot_motion(shot: Shot, position: int) -> MotionFrame:
+    """The motion of the frame at a position of a shot, from its file; ShotError where it has not been prepared."""
+    return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
 
 
 def prep(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int] | None = None) -> None:

@@ -27,9 +27,13 @@ _PIXELS = 1 << 17
 _SMALLEST = 1e-30  # nothing is divided by less
 
 
-def bands(rows: slice, width: int) -> Iterator[slice]:
-    """``rows`` of a picture in parts of a size that depends on nothing but its width."""
-    step = max(1, _PIXELS // width)
+def bands(rows: slice, width: int, pixels: int = _PIXELS, *, least: int = 1) -> Iterator[slice]:
+    """``rows`` of a picture in parts of about so many ``pixels``: a size that depends on nothing but its width.
+
+    Args:
+        least: rows of a part, but for the last.
+    """
+    step = max(least, pixels // width)
     for top in range(rows.start, rows.stop, step):
         yield slice(top, min(top + step, rows.stop))
 

@@ -16,15 +16,16 @@ from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
 from vdp_engine.model.dehaze import NetDehaze
 from vdp_engine.model.haze import LEAST, LINEAR, brightness, guided_model, relative
-from vdp_engine.motion import MotionFrame, shot_sizes
+from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
 from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.bands import bands
 from vdp_engine.render.plates import Plates
 from vdp_engine.render.resize import enlarged, shrunk
-from vdp_engine.render.task import Plane, Rendered, RenderTask, as_float, store
+from vdp_engine.render.task import Rendered, RenderTask, bytes_a_pixel
 from vdp_engine.render.vectors import vector_channels
+from vdp_engine.render.written import Plane, as_float, store, write_bands
 from vdp_engine.settings import Machine
 from vdp_engine.shot import Shot
 
@@ -33,7 +34,6 @@ Array = NDArray[np.float32]
 # Peak per pixel while a frame is rendered and the one before it is written, besides their channels: counted from the
 # pictures that are held at a time, not measured.
 _BYTES_A_PIXEL = 64
-_VECTORS_BYTES_A_PIXEL = 32
 _AIR = 1e-4  # in terms of the airlight: what is nearer to it says nothing of the transmission
 
 
@@ -150,8 +150,18 @@ class DehazeRenderer:
         net = self.model.at(position)
         material = self._material(frame.on(self.canvas), net)
         vectors = {} if self.motion is None else vector_channels(self.motion(position), self.canvas.shape)
+        rows, _ = frame.header.data_window.slices_in(self.canvas)
+
+        def channels(band: slice) -> dict[str, Array]:
+            return material.channels(band) | {name: plane[band] for name, plane in vectors.items()}
+
         with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
-            return self._file(frame, material, vectors, len(net.transmission) == 3, net.exponent, pool)
+            written = write_bands(
+                frame, self.canvas, channel_names(len(net.transmission) == 3, vectors), self.bit_depth,
+                bands(rows, self.canvas.width), channels, _add_residual, pool,
+            )  # fmt: skip
+        told = {"vdp/strength": self.strength, "vdp/exponent": net.exponent}
+        return Rendered(written.channels, written.clamped, written.holes, told)
 
     def _material(self, plate: Array, net: NetDehaze) -> _Material:
         kind = np.float16 if self.bit_depth == "half" else np.float32
@@ -161,34 +171,6 @@ class DehazeRenderer:
         slopes, offsets = zip(*models, strict=True)
         model = np.stack([*slopes, *offsets], -1)
         return _Material(plate, model, net.confidence.numpy(), airlight, net.exponent, self.strength)
-
-    def _file(
-        self,
-        frame: Frame,
-        material: _Material,
-        vectors: Mapping[str, Array],
-        by_colour: bool,
-        exponent: float,
-        pool: ThreadPoolExecutor,
-    ) -> Rendered:
-        """The channels over the frame's data window as the file will hold them, worked out band by band."""
-        window = frame.header.data_window
-        rows, columns = window.slices_in(self.canvas)
-        kind = np.float16 if self.bit_depth == "half" else np.float32
-        names = channel_names(by_colour, vectors)
-        written: dict[str, Plane] = {name: np.empty(window.shape, kind) for name in names}
-
-        def fill_in(band: slice) -> int:
-            channels = material.channels(band) | {name: plane[band] for name, plane in vectors.items()}
-            at = slice(band.start - rows.start, band.stop - rows.start)
-            if frame.holes is not None:
-                channels["confidence.A"][:, columns][frame.holes[at]] = 0
-            return _round(channels, columns, {name: plane[at] for name, plane in written.items()})
-
-        clamped = sum(pool.map(fill_in, bands(rows, self.canvas.width)))
-        holes = 0 if frame.holes is None else int(frame.holes.sum())
-        told = {"vdp/strength": self.strength, "vdp/exponent": exponent}
-        return Rendered(written, clamped, holes, told)
 
 
 def channel_names(by_colour: bool, more: Iterable[str] = ()) -> list[str]:
@@ -202,19 +184,12 @@ def _planes(prefix: str, picture: Array) -> dict[str, Array]:
     return {prefix + c: np.ascontiguousarray(picture[..., i]) for i, c in enumerate(RGB)}
 
 
-def _round(channels: Mapping[str, Array], columns: slice, written: Mapping[str, Plane]) -> int:
-    """Round rows of channels into ``written``, the residual on top; gives how many values of the plate clamped."""
-    clamped = 0
-    for name, plane in channels.items():
-        changed = store(np.ascontiguousarray(plane[:, columns]), written[name])
-        clamped += changed if name in RGB else 0
+def _add_residual(written: Mapping[str, Plane]) -> None:
     for c in RGB:
-        # On what the file will hold of plate and layers, so that it makes up for their rounding.
         through = as_float(written[f"transmission.{c}" if "transmission.R" in written else "transmission.A"])
         haze = (1 - through) * as_float(written[f"airlight.{c}"])
         mixed = through * as_float(written[f"clear.{c}"]) + haze
         store(as_float(written[c]) - mixed, written[f"residual.{c}"])
-    return clamped
 
 
 def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Machine) -> DehazeRenderer:
@@ -225,20 +200,13 @@ def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Ma
         read=plates.at,
         bit_depth=shot.settings.bit_depth,
         strength=shot.settings.strength,
-        motion=partial(_motion, shot) if shot.settings.vectors else None,
+        motion=partial(shot_motion, shot) if shot.settings.vectors else None,
         threads=threads(machine),
     )
 
 
-def _motion(shot: Shot, position: int) -> MotionFrame:
-    return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
-
-
 def _bytes_a_pixel(shot: Shot, model: Decomposition[Any] | None) -> int:
-    settings = shot.settings
-    written = len(channel_names(settings.transmission == "rgb")) + (4 if settings.vectors else 0)
-    size = _BYTES_A_PIXEL + 2 * written * (2 if settings.bit_depth == "half" else 4)
-    return size + (_VECTORS_BYTES_A_PIXEL if settings.vectors else 0)
+    return bytes_a_pixel(shot.settings, _BYTES_A_PIXEL, len(channel_names(shot.settings.transmission == "rgb")))
 
 
 TASK = RenderTask(_renderer, _bytes_a_pixel)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -24,8 +25,9 @@ from vdp_engine.render.clean import Background, Fetched, Source, assemble, conti
 from vdp_engine.render.refine import refine
 from vdp_engine.render.resize import enlarged, pixels, shrunk
 from vdp_engine.render.split import residual
-from vdp_engine.render.task import Plane, Rendered, as_float, store
+from vdp_engine.render.task import Rendered
 from vdp_engine.render.vectors import vector_channels
+from vdp_engine.render.written import Plane, as_float, store, write_bands
 
 Array = NDArray[np.float32]
 
@@ -127,44 +129,32 @@ class FrameRenderer:
         self, frame: Frame, material: Material, vectors: Mapping[str, Array], pool: ThreadPoolExecutor
     ) -> Rendered:
         """The channels over the frame's data window as the file will hold them, worked out band by band."""
-        window = frame.header.data_window
-        rows, columns = window.slices_in(self.canvas)
+        rows, _ = frame.header.data_window.slices_in(self.canvas)
         names = channel_names(1 + len(material.foreground), vectors)
-        kind = np.float16 if self.bit_depth == "half" else np.float32
-        written: dict[str, Plane] = {name: np.empty(window.shape, kind) for name in names}
+        invented: dict[int, float] = {}
 
-        def fill_in(band: slice) -> tuple[int, float]:
-            channels, invented = material.channels(band)
-            channels |= {name: plane[band] for name, plane in vectors.items()}
-            at = slice(band.start - rows.start, band.stop - rows.start)
-            if frame.holes is not None:
-                channels["confidence.A"] = np.array(channels["confidence.A"])
-                channels["confidence.A"][:, columns][frame.holes[at]] = 0
-            clamped = self._round(channels, columns, {name: plane[at] for name, plane in written.items()})
-            return clamped, invented
+        def channels(band: slice) -> dict[str, Array]:
+            made, invented[band.start] = material.channels(band)
+            return made | {name: plane[band] for name, plane in vectors.items()}
 
-        clamped, invented = zip(*pool.map(fill_in, bands(rows, self.canvas.width)), strict=True)
+        layers = layer_names(1 + len(material.foreground))
+        written = write_bands(
+            frame, self.canvas, names, self.bit_depth, bands(rows, self.canvas.width), channels,
+            partial(self._add_residual, layers), pool,
+        )  # fmt: skip
         area = float(np.sum(material.hole[rows], dtype=np.float64))
-        holes = 0 if frame.holes is None else int(frame.holes.sum())
         told = {
             "vdp/alpha": self.alpha,
-            "vdp/layers": 1 + len(material.foreground),
-            "vdp/invented": sum(invented) / max(area, 1e-6),  # share of the background's hole that no frame shows
+            "vdp/layers": len(layers),
+            # Share of the background's hole that no frame shows.
+            "vdp/invented": sum(invented[top] for top in sorted(invented)) / max(area, 1e-6),
         }
-        return Rendered(written, sum(clamped), holes, told)
+        return Rendered(written.channels, written.clamped, written.holes, told)
 
-    def _round(self, channels: Mapping[str, Array], columns: slice, written: Mapping[str, Plane]) -> int:
-        """Round rows of channels into ``written``, the residual on top; gives how many values of the plate clamped."""
-        clamped = 0
-        for name, plane in channels.items():
-            changed = store(plane[:, columns], written[name])
-            clamped += changed if name in RGB else 0
-        layers = [name[:-2] for name in channels if name.endswith(".R") and name != "clean.R"]
+    def _add_residual(self, layers: Sequence[str], written: Mapping[str, Plane]) -> None:
         for c in RGB:
-            # On what the file will hold of plate and layers, so that it makes up for their rounding.
             parts = [self._weighed(written, layer, c) for layer in layers]
             store(residual(as_float(written[c]), parts), written[f"residual.{c}"])
-        return clamped
 
     def _weighed(self, written: Mapping[str, Plane], layer: str, c: str) -> Array:
         part = as_float(written[f"{layer}.{c}"])

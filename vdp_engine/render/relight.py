@@ -16,16 +16,18 @@ from vdp_engine.equations import RGB, recompose_relight
 from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
 from vdp_engine.model.relight_model import NetRelight, RelightDecomposition
-from vdp_engine.motion import MotionFrame, shot_sizes
+from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
 from vdp_engine.plate.writer import HALF_MAX
+from vdp_engine.render.bands import bands
 from vdp_engine.render.denoise import REACH, NoiseLevel, denoise, measure_noise
 from vdp_engine.render.lighting import Controls, Lighting, relight, stops
 from vdp_engine.render.plates import Plates
 from vdp_engine.render.resize import enlarged
-from vdp_engine.render.task import Plane, Rendered, RenderTask, as_float, store
+from vdp_engine.render.task import Rendered, RenderTask, bytes_a_pixel
 from vdp_engine.render.vectors import vector_channels
+from vdp_engine.render.written import Plane, as_float, store, write_bands
 from vdp_engine.settings import Machine
 from vdp_engine.shot import Shot
 
@@ -33,7 +35,6 @@ Array = NDArray[np.float32]
 
 # Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels.
 _BYTES_A_PIXEL = 100
-_VECTORS_BYTES_A_PIXEL = 32
 _BAND_PIXELS = 1 << 15
 _NEAR = (1, -1)
 # The residual makes up for rounding by 2⁻¹¹ and is itself rounded by as much: together 2⁻²² of what is added up, and
@@ -89,8 +90,18 @@ class RelightRenderer:
             controls=self.controls,
         )
         vectors = vector_channels(motion, self.canvas.shape) if self.vectors and motion is not None else {}
+        rows, _ = frame.header.data_window.slices_in(self.canvas)
+
+        def channels(band: slice) -> dict[str, Array]:
+            return work.channels(band) | {name: plane[band] for name, plane in vectors.items()}
+
         with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
-            return self._file(frame, work, vectors, pool)
+            written = write_bands(
+                frame, self.canvas, [*CHANNELS[:-3], *vectors, *CHANNELS[-3:]], self.bit_depth,
+                bands(rows, self.canvas.width, _BAND_PIXELS, least=8), channels,
+                partial(_add_residual, gamma=work.gamma), pool,
+            )  # fmt: skip
+        return Rendered(written.channels, written.clamped, written.holes, {"vdp/gamma": float(work.gamma)})
 
     def _others(self, position: int, motion: MotionFrame) -> list[_Other]:
         """The frames before and after, and the way to them."""
@@ -101,36 +112,6 @@ class RelightRenderer:
                 flow = np.ascontiguousarray(motion.flow[index].numpy().transpose(1, 2, 0))
                 others.append(_Other(self.read(position + gap).on(self.canvas), flow))
         return others
-
-    def _file(self, frame: Frame, work: _Work, vectors: Mapping[str, Array], pool: ThreadPoolExecutor) -> Rendered:
-        window = frame.header.data_window
-        rows, columns = window.slices_in(self.canvas)
-        names = [*CHANNELS[:-3], *vectors, *CHANNELS[-3:]]
-        kind = np.float16 if self.bit_depth == "half" else np.float32
-        written: dict[str, Plane] = {name: np.empty(window.shape, kind) for name in names}
-
-        def fill_in(band: slice) -> int:
-            channels = work.channels(band) | {name: plane[band] for name, plane in vectors.items()}
-            at = slice(band.start - rows.start, band.stop - rows.start)
-            if frame.holes is not None:
-                channels["confidence.A"][:, columns][frame.holes[at]] = 0
-            into = {name: plane[at] for name, plane in written.items()}
-            clamped = 0
-            for name, plane in channels.items():
-                changed = store(plane[:, columns], into[name])
-                clamped += changed if name in RGB else 0
-            _add_residual(into, work.gamma)
-            return clamped
-
-        clamped = sum(pool.map(fill_in, _bands(rows, self.canvas.width)))
-        holes = 0 if frame.holes is None else int(frame.holes.sum())
-        return Rendered(written, clamped, holes, {"vdp/gamma": float(work.gamma)})
-
-
-def _bands(rows: slice, width: int) -> list[slice]:
-    """``rows`` in parts of a size that depends on nothing but their width."""
-    step = max(8, _BAND_PIXELS // width)
-    return [slice(top, min(top + step, rows.stop)) for top in range(rows.start, rows.stop, step)]
 
 
 @dataclass(frozen=True)
@@ -210,7 +191,6 @@ def _within_reach(clean: Array, plate: Array) -> Array:
 
 
 def _add_residual(written: Mapping[str, Plane], gamma: float) -> None:
-    """The residual of what the file will hold of everything else, so that it makes up for the rounding."""
     held = {name: as_float(plane) for name, plane in written.items() if not name.startswith("residual.")}
     nothing = np.zeros(held["R"].shape, np.float32)
     recomposed = recompose_relight(held | {f"residual.{c}": nothing for c in RGB}, gamma=gamma)
@@ -226,7 +206,7 @@ def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Ma
         working=shot_sizes(shot).motion,
         model=model.at,
         read=plates.at,
-        motion=partial(_motion, shot),
+        motion=partial(shot_motion, shot),
         count=len(shot.frames),
         controls=Controls(settings.strength, settings.exposure, settings.key_fill, settings.protect),
         bit_depth=settings.bit_depth,
@@ -236,14 +216,7 @@ def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Ma
 
 
 def _bytes_a_pixel(shot: Shot, model: Decomposition[Any] | None) -> int:
-    settings = shot.settings
-    written = len(CHANNELS) + (4 if settings.vectors else 0)
-    size = _BYTES_A_PIXEL + 2 * written * (2 if settings.bit_depth == "half" else 4)
-    return size + (_VECTORS_BYTES_A_PIXEL if settings.vectors else 0)
-
-
-def _motion(shot: Shot, position: int) -> MotionFrame:
-    return MotionFrame.load(shot.motion_file(shot.frames[position]), shot.frames[position])
+    return bytes_a_pixel(shot.settings, _BYTES_A_PIXEL, len(CHANNELS))
 
 
 TASK = RenderTask(_renderer, _bytes_a_pixel, plates=3, most_plates=4)

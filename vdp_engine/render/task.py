@@ -6,35 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from vdp_engine.model import Decomposition
-from vdp_engine.plate import to_half
-from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.plates import Plates
-from vdp_engine.settings import Machine
+from vdp_engine.render.written import Written
+from vdp_engine.settings import Machine, Settings
 from vdp_engine.shot import Shot
 
-Array = NDArray[np.float32]
-Plane = NDArray[np.generic]
+_VECTORS_BYTES_A_PIXEL = 32
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """The channels of a frame over the plate's data window, as they go to the file, and what was noticed.
+class Rendered(Written):
+    """A frame as it goes to its file.
 
     Attributes:
-        channels: (H, W) by EXR channel name, float16 or float32.
-        clamped: values that half could not hold.
-        holes: pixels of the plate that were NaN or Inf.
         attributes: what the file's header says of this frame beside what every layer file says.
     """
 
-    channels: dict[str, Plane]
-    clamped: int
-    holes: int
     attributes: Mapping[str, str | int | float]
 
 
@@ -64,19 +52,13 @@ class RenderTask:
     most_plates: int = 1
 
 
-def store(values: Array, into: Plane) -> int:
-    """Round ``values`` to the type of ``into``; gives how many half could not hold."""
-    if into.dtype == np.float32:
-        into[...] = values
-        return 0
-    if values.min() >= -HALF_MAX and values.max() <= HALF_MAX:
-        # numpy rounds to half one value at a time, torch many.
-        torch.from_numpy(into).copy_(torch.from_numpy(values))
-        return 0
-    into[...], changed = to_half(values)
-    return changed
+def bytes_a_pixel(settings: Settings, at_work: int, channels: int) -> int:
+    """Memory for a pixel of the canvas while a frame is rendered and the one before it is written.
 
-
-def as_float(plane: Plane) -> Array:
-    """A written channel as float32, faster than numpy does it."""
-    return torch.from_numpy(plane).float().numpy()
+    Args:
+        at_work: what the renderer holds besides channels.
+        channels: that are written of a frame, without vectors.
+    """
+    written = channels + (4 if settings.vectors else 0)
+    size = at_work + 2 * written * (2 if settings.bit_depth == "half" else 4)
+    return size + (_VECTORS_BYTES_A_PIXEL if settings.vectors else 0)

@@ -16,7 +16,7 @@ from vdp_engine.serve.buffers import Buffers
 from vdp_engine.serve.folder import NOT_FOUND, Folder, as_ranges, plate_file
 from vdp_engine.serve.pictures import Pictures, View, require_output
 from vdp_engine.serve.protocol import Request, one_line, refused
-from vdp_engine.settings import Settings
+from vdp_engine.settings import Settings, belongs
 
 Answer = dict[str, Any]
 
@@ -178,9 +178,8 @@ class Shots:
 def options_of(request: Request) -> dict[str, str]:
     """The options of ``vdp run`` that a request to analyse asks for: those that its task knows."""
     options = {name: request.setting(name) for name in ("task", "flow", "quality", "device")}
-    if options["task"] == "layers":
-        options |= {name: request.setting(name) for name in ("layers", "alpha")}
-    return options
+    of_some = (name for name in ("layers", "alpha") if belongs(name, options["task"]))
+    return options | {name: request.setting(name) for name in of_some}
 
 
 def _require_allowed(options: dict[str, str]) -> None:
