@@ -129,6 +129,7 @@ class DehazeObjective:
         self.phases = PHASES[settings.objective][settings.quality]
         self._nets = DehazeNets(told=settings.objective == "vdp")
         self._nets.standardise(training.image)
+        self._edges = losses.edge_weights(training.image)
         self.state: dict[str, Tensor] = {
             "airlight": haze.airlight,
             "wanted": haze.wanted,
@@ -190,7 +191,7 @@ class DehazeObjective:
             weights = WEIGHTS
             # In optical depth: a tenth more or less haze counts alike near and far.
             terms["dark"] = (through.log() - dark.log()).abs().mean()
-            terms["edges"] = losses.smoothness(through, *losses.edge_weights(plate))
+            terms["edges"] = losses.smoothness(through, *(edges[frames] for edges in self._edges))
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
