@@ -16,6 +16,7 @@ from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
 from vdp_engine.model.dehaze.haze import LEAST, LINEAR, brightness, guided_model, relative
 from vdp_engine.model.dehaze.model import NetDehaze
+from vdp_engine.model.dehaze.veil import unevenness
 from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
@@ -47,7 +48,7 @@ def undone(plate: Array, through: Array, airlight: Array, exponent: float) -> tu
     Args:
         plate: (..., 3), scene-linear.
         through: (..., 1 or 3), transmission in the light of ``exponent``, above 0.
-        airlight: (3,), scene-linear, above 0.
+        airlight: (3,) or as the plate, scene-linear, above 0.
 
     Returns:
         J (..., 3), scene-linear, with the plate's sign, and T, as many channels as ``through``, 0 to 1. No haze is
@@ -89,16 +90,19 @@ class _Material:
         plate: (H, W, 3), scene-linear.
         model: (sh, sw, 2K), slope and offset of each of K transmissions in the brightness of the plate.
         confidence: (h, w).
-        airlight: (3,), as the file will hold it.
+        airlight, surface: as in ``NetDehaze``.
         exponent, strength: as in ``NetDehaze`` and ``Settings``.
+        kind: of the numbers in the file.
     """
 
     plate: Array
     model: Array
     confidence: Array
     airlight: Array
+    surface: Array
     exponent: float
     strength: float
+    kind: type[np.floating[Any]]
 
     def channels(self, rows: slice) -> dict[str, Array]:
         """Those rows of all channels but the residual, (rows, W) by name."""
@@ -106,17 +110,19 @@ class _Material:
         size = (self.plate.shape[0], self.plate.shape[1])
         box = (rows, slice(0, size[1]))
         model = enlarged(self.model, size, box)
-        seen = brightness(relative(plate, self.airlight, self.exponent))[..., None]
+        # What is worked with is what the file will hold.
+        air = np.clip(self.airlight * unevenness(self.surface, size, rows), None, HALF_MAX)
+        air = air.astype(self.kind).astype(np.float32)
+        seen = brightness(relative(plate, air, self.exponent))[..., None]
         half = model.shape[-1] // 2
         through = np.clip(model[..., :half] * seen + model[..., half:], LEAST, 1) ** np.float32(self.strength)
-        clear, linear = undone(plate, through, self.airlight, self.exponent)
+        clear, linear = undone(plate, through, air, self.exponent)
         channels = _planes("", plate)
         channels["A"] = channels["transmission.A"] = np.asarray(linear.mean(-1), np.float32)
         if half == 3:
             channels |= _planes("transmission.", linear)
         channels |= _planes("clear.", clear)
-        for c, value in zip(RGB, self.airlight, strict=True):
-            channels[f"airlight.{c}"] = np.full(plate.shape[:2], value, np.float32)
+        channels |= _planes("airlight.", air)
         channels["confidence.A"] = enlarged(self.confidence, size, box)
         return channels
 
@@ -164,13 +170,16 @@ class DehazeRenderer:
         return Rendered(written.channels, written.clamped, written.holes, told)
 
     def _material(self, plate: Array, net: NetDehaze) -> _Material:
-        kind = np.float16 if self.bit_depth == "half" else np.float32
-        airlight = np.clip(net.airlight.numpy(), None, HALF_MAX).astype(kind).astype(np.float32)
-        guide = brightness(relative(shrunk(plate, self.working), airlight, net.exponent))
+        airlight, surface = net.airlight.numpy(), net.surface.numpy()
+        there = airlight * unevenness(surface, self.working)
+        guide = brightness(relative(shrunk(plate, self.working), there, net.exponent))
         models = [guided_model(guide, enlarged(one, self.working)) for one in net.transmission.numpy()]
         slopes, offsets = zip(*models, strict=True)
         model = np.stack([*slopes, *offsets], -1)
-        return _Material(plate, model, net.confidence.numpy(), airlight, net.exponent, self.strength)
+        kind = np.float16 if self.bit_depth == "half" else np.float32
+        return _Material(
+            plate, model, net.confidence.numpy(), airlight, surface, net.exponent, self.strength, kind
+        )  # fmt: skip
 
 
 def channel_names(by_colour: bool, more: Iterable[str] = ()) -> list[str]:

@@ -27,12 +27,14 @@ class NetDehaze:
     Attributes:
         transmission: (1 or 3, h, w), ``LEAST`` to 1, in the light of ``exponent``.
         airlight: (3,), scene-linear.
+        surface: (TERMS, 3), how it changes over the picture, see ``veil.unevenness``.
         confidence: (h, w), 0 to 1.
         exponent: of the light in which the equation holds.
     """
 
     transmission: Tensor
     airlight: Tensor
+    surface: Tensor
     confidence: Tensor
     exponent: float
 
@@ -57,7 +59,7 @@ def apply_dehaze(
     channels = through[None]
     if facts["by_colour"]:
         channels = (through[None] ** kept["depths"][:, None, None]).clamp(LEAST, 1)
-    return NetDehaze(channels, kept["airlight"][at], confidence, float(facts["exponent"]))
+    return NetDehaze(channels, kept["airlight"][at], kept["surface"][at], confidence, float(facts["exponent"]))
 
 
 def _objective(shot: Shot, frames: NetFrames, device: torch.device, begun: Mapping[str, Any] | None) -> DehazeObjective:
