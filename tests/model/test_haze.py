@@ -9,6 +9,7 @@ from vdp_engine.model.dehaze.haze import (
     DISPLAY,
     LEAST,
     LINEAR,
+    NONE,
     believed,
     brightness,
     dark_channel_transmission,
@@ -17,6 +18,8 @@ from vdp_engine.model.dehaze.haze import (
     picture_exponent,
     relative,
     tempered,
+    told_by,
+    without_faint,
 )
 
 AIR = np.array([0.8, 0.85, 0.9], np.float32)
@@ -102,6 +105,12 @@ def test_a_sure_airlight_stays_and_a_doubtful_one_turns_grey_and_bright():
     np.testing.assert_allclose(sure.colour, AIR, rtol=1e-6)
     doubtful = tempered(Airlight(AIR, 0.0), light)
     np.testing.assert_allclose(doubtful.colour, [1.2] * 3, rtol=1e-6)
+
+
+def test_a_colour_that_the_airlight_has_next_to_none_of_says_nothing():
+    found = without_faint(np.float32([[0.001, 0.5, 0.6], [0.1, 0.5, 0.6]]))
+    np.testing.assert_array_equal(found, np.float32([[NONE, 0.5, 0.6], [0.1, 0.5, 0.6]]))
+    np.testing.assert_array_equal(told_by(found), [[False, True, True], [True, True, True]])
 
 
 def test_light_keeps_its_sign():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vdp_engine.equations import RGB
 from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
-from vdp_engine.model.dehaze.haze import LEAST, LINEAR, brightness, guided_model, relative
+from vdp_engine.model.dehaze.haze import LEAST, LINEAR, brightness, guided_model, relative, told_by
 from vdp_engine.model.dehaze.model import NetDehaze
 from vdp_engine.model.dehaze.veil import unevenness
 from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
@@ -56,13 +56,14 @@ def undone(plate: Array, through: Array, airlight: Array, exponent: float) -> tu
     """
     air = np.asarray(airlight, np.float32)
     light = relative(plate, air, exponent)
-    dimmer = light < 1 - _AIR
+    dimmer, telling = light < 1 - _AIR, told_by(air)
     # Haze before a pixel is no brighter than the pixel.
-    least: Array = 1 - light if through.shape[-1] == 3 else 1 - light.min(-1, keepdims=True)
+    least = np.where(telling, 1 - light, 0)
+    least = least if through.shape[-1] == 3 else least.max(-1, keepdims=True)
     through = np.asarray(np.clip(np.maximum(through, least), 0, 1), np.float32)
     seen = np.where(dimmer, np.maximum(1 - (1 - light) / through, 0), 1)
     clear = np.asarray(np.where(dimmer & (light >= 0), air * seen ** np.float32(exponent), plate), np.float32)
-    linear = through if exponent == LINEAR else _linear(plate, clear, through, air, dimmer)
+    linear = through if exponent == LINEAR else _linear(plate, clear, through, air, dimmer & telling)
     most = (plate - air) / (np.float32(HALF_MAX) - air)
     linear = np.maximum(linear, most if linear.shape[-1] == 3 else most.max(-1, keepdims=True))
     linear = np.minimum(linear, 1)
@@ -70,7 +71,11 @@ def undone(plate: Array, through: Array, airlight: Array, exponent: float) -> tu
 
 
 def _linear(plate: Array, clear: Array, through: Array, air: Array, dimmer: NDArray[np.bool_]) -> Array:
-    """T in linear light of pixels whose J is known; ``through`` where the plate is as bright as the airlight."""
+    """T in linear light of pixels whose J is known; ``through`` where the plate is as bright as the airlight.
+
+    Args:
+        dimmer: (..., 3): where it is dimmer, in colours that tell of haze.
+    """
     veiled = np.where(dimmer, air - plate, 0)
     whole = np.where(dimmer, air - clear, 0)
     least = np.where(dimmer, 1 - plate / air, 0)

@@ -33,6 +33,10 @@ _OFF, _SCENE = 0.025, 0.25  # in terms of A, in display light: the error of A, t
 _BRIGHTEST = 0.999  # quantile of a picture's brightest channel
 _MOST_BRIGHTER = 2.0
 
+_FAINT = 0.02  # of the airlight's strongest colour
+NONE = 2.0**-20
+"""The airlight of a colour that haze has none of, scene-linear: what it adds is lost in the rounding of half."""
+
 _CODES = 255
 _ON_CODES = 0.97  # of the values, to be an 8-bit picture
 _SEEN = 20_000  # values that are looked at
@@ -89,6 +93,17 @@ def relative(light: Array, airlight: Array, exponent: float) -> Array:
     return np.asarray(np.sign(ratio) * np.abs(ratio) ** np.float32(1 / exponent), np.float32)
 
 
+def without_faint(airlight: Array) -> Array:
+    """An airlight (..., 3) with ``NONE`` of the colours that it has next to none of: red, under water."""
+    faint = airlight < _FAINT * airlight.max(-1, keepdims=True)
+    return np.asarray(np.where(faint, np.float32(NONE), airlight), np.float32)
+
+
+def told_by(airlight: Array) -> NDArray[np.bool_]:
+    """Which colours of an airlight (..., 3) tell of haze. One it has none of is only dimmed by it."""
+    return np.asarray(airlight > 4 * NONE)
+
+
 def brightness(relative_light: Array) -> Array:
     """What edges of the transmission follow, (h, w): highlights count as no brighter than twice the airlight."""
     return np.asarray(np.clip(relative_light, 0, 2).mean(-1), np.float32)
@@ -98,7 +113,7 @@ def dark_channel_transmission(relative_light: Array) -> Array:
     """Transmission as the dark channel tells it, (h, w), 1 - _SHARE to 1, its edges those of the picture.
 
     Args:
-        relative_light: (h, w, 3) of ``relative``; a channel alone may be given as (h, w, 1).
+        relative_light: (h, w, C) of ``relative``, those colours that are to tell it.
     """
     side = 2 * max(1, round(_PLACE * relative_light.shape[0])) + 1
     darkest = np.clip(relative_light.min(-1), 0, 1)

@@ -20,6 +20,8 @@ from vdp_engine.model.dehaze.haze import (
     picture_exponent,
     relative,
     tempered,
+    told_by,
+    without_faint,
 )
 from vdp_engine.model.dehaze.veil import TERMS, estimate_veil, shot_veil, unevenness
 from vdp_engine.model.frames import NetFrames
@@ -75,11 +77,14 @@ def shot_haze(shot: Shot, frames: NetFrames) -> Haze:
     seen, depths, bright = [], [], []
     for position in positions:
         inside = relative(light(position), air.at(position, size), exponent)
-        seen.append(_shrunk(dark_channel_transmission(inside), frames.size))
+        telling = told_by(air.colour[position])
+        seen.append(_shrunk(dark_channel_transmission(inside[..., telling]), frames.size))
         bright.append(_shrunk_colours(inside, frames.size))
         if shot.settings.transmission == "rgb":
             own = [dark_channel_transmission(inside[..., c : c + 1]) for c in range(3)]
-            depths.append(np.array([-np.log(np.maximum(one, 0.05)).mean() for one in own]))
+            depth = np.array([-np.log(np.maximum(one, 0.05)).mean() for one in own])
+            # A colour that haze has not is the one that it swallows first.
+            depths.append(np.where(telling, depth, _MOST_APART * depth[telling].mean()))
     told = _with_hint(shot, frames, np.stack(seen), np.stack(bright))
     level = float(np.exp(np.log(told).mean()))
     acted_on = believed(told, level, air.doubt, exponent)
@@ -115,7 +120,7 @@ def _airlight(settings: Settings, light: Callable[[int], Array], count: int) -> 
     if settings.airlight is not None:
         colour = np.tile(np.array(settings.airlight, np.float32), (count, 1))
     else:
-        colour = np.maximum(shot_airlight(estimates, chosen, count), np.float32(1e-4))
+        colour = without_faint(np.maximum(shot_airlight(estimates, chosen, count), np.float32(1e-4)))
     veils = [estimate_veil(light(position), colour[position]) for position in chosen]
     surface, dense = shot_veil(veils, [one.confidence for one in estimates], chosen, count)
     if settings.airlight is None:
