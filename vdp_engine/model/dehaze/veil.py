@@ -24,8 +24,8 @@ TERMS = 6
 
 _BRIGHT = 0.9  # quantile of a place's pixels that stands for it
 _DARKEST = 0.02  # in terms of the airlight, in display light
-_NEAR = 0.05  # log units from the surface at which a place counts half
-_BELOW = 0.1  # how much less places below the surface count
+_NEAR = 0.15  # log units from the surface at which a place counts half
+_BELOW = 0.01  # how much less places below the surface count
 _ROUNDS = 15
 _DENSE, _THIN = 0.010, 0.025  # contrast within places, in terms of the airlight: nothing but haze, and a scene
 _LIMITS = (1 / 16, 2.0)  # of the surface, in terms of the airlight
