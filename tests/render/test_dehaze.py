@@ -154,3 +154,23 @@ def test_a_locked_airlight_is_written(tmp_path):
     channels = rendered(tmp_path, codes, frames=1, task="dehaze", airlight="0.8,0.82,0.9")[0]
     np.testing.assert_allclose(colour(channels, "airlight")[3, 4], [0.8, 0.82, 0.9], rtol=1e-3)
     assert colour(channels, "airlight").std((0, 1)).max() == 0
+
+
+def test_noise_is_left_in_the_residual_and_not_blown_up(tmp_path):
+    rng = np.random.default_rng(3)
+
+    def noisy(index, image):
+        image[:] = 0.25 * 0.5 + 0.75 * AIR
+        image[:8] = AIR
+        image[20:40, 20:60] = 0.25 * 0.02 + 0.75 * AIR
+        image += rng.normal(0, 0.01, image.shape).astype(np.float32)
+
+    for channels in rendered(tmp_path, noisy, frames=3, task="dehaze"):
+        plate, clear = colour(channels), colour(channels, "clear")
+        through = channels["transmission.A"][45:60, 10:90].mean()
+        flat = (slice(45, 60), slice(10, 90))
+        assert plate[flat].std((0, 1)).mean() == pytest.approx(0.01, rel=0.1)
+        blown_up = undone(plate, np.full((*plate.shape[:2], 1), through), colour(channels, "airlight"), LINEAR)[0]
+        assert clear[flat].std((0, 1)).mean() < 0.95 * blown_up[flat].std((0, 1)).mean()
+        assert colour(channels, "residual")[flat].std((0, 1)).mean() > 0.001
+        assert half_ulps(recompose("dehaze", channels), plate).max() <= 2

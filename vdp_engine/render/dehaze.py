@@ -22,6 +22,8 @@ from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
 from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.bands import bands
+from vdp_engine.render.denoise import NoiseLevel, measure_noise
+from vdp_engine.render.nearby import Nearby, clean_rows, frames_nearby
 from vdp_engine.render.plates import Plates
 from vdp_engine.render.resize import enlarged, shrunk
 from vdp_engine.render.task import Rendered, RenderTask, bytes_a_pixel
@@ -33,8 +35,12 @@ from vdp_engine.shot import Shot
 Array = NDArray[np.float32]
 
 # Peak per pixel while a frame is rendered and the one before it is written, besides their channels: counted from the
-# pictures that are held at a time, not measured.
-_BYTES_A_PIXEL = 64
+# pictures that are held at a time, not measured. The plates near by are counted apart.
+_BYTES_A_PIXEL = 100
+_BAND_PIXELS = 1 << 15
+_MOST_NOISE = 0.5  # of a value: the residual makes up for it, and is rounded by 2⁻¹¹ of itself
+_BLOWN_UP = 0.2  # of the light lost in haze, from which on noise is left out altogether
+_SMALLEST_NORMAL = 2.0**-14
 _AIR = 1e-4  # in terms of the airlight: what is nearer to it says nothing of the transmission
 
 
@@ -98,6 +104,8 @@ class _Material:
         airlight, surface: as in ``NetDehaze``.
         exponent, strength: as in ``NetDehaze`` and ``Settings``.
         kind: of the numbers in the file.
+        nearby: frames before and after, and
+        noise: of the plate, which is left in ``residual`` as far as 1 / T would blow it up.
     """
 
     plate: Array
@@ -108,6 +116,8 @@ class _Material:
     exponent: float
     strength: float
     kind: type[np.floating[Any]]
+    nearby: list[Nearby]
+    noise: NoiseLevel
 
     def channels(self, rows: slice) -> dict[str, Array]:
         """Those rows of all channels but the residual, (rows, W) by name."""
@@ -118,10 +128,13 @@ class _Material:
         # What is worked with is what the file will hold.
         air = np.clip(self.airlight * unevenness(self.surface, size, rows), None, HALF_MAX)
         air = air.astype(self.kind).astype(np.float32)
-        seen = brightness(relative(plate, air, self.exponent))[..., None]
+        clean = _within_reach(clean_rows(self.plate, self.nearby, self.noise, rows), plate)
+        seen = brightness(relative(clean, air, self.exponent))[..., None]
         half = model.shape[-1] // 2
         through = np.clip(model[..., :half] * seen + model[..., half:], LEAST, 1) ** np.float32(self.strength)
-        clear, linear = undone(plate, through, air, self.exponent)
+        # Where there is no haze, grain stays; where 1 / T would blow it up, it goes.
+        held = plate + np.minimum((1 - through) / _BLOWN_UP, 1) * (clean - plate)
+        clear, linear = undone(np.asarray(held, np.float32), through, air, self.exponent)
         channels = _planes("", plate)
         channels["A"] = channels["transmission.A"] = np.asarray(linear.mean(-1), np.float32)
         if half == 3:
@@ -142,7 +155,9 @@ class DehazeRenderer:
         working: (height, width) at which filter coefficients are worked out.
         read: a frame of the plate by position.
         bit_depth, strength: as in ``Settings``.
-        motion: the motion of a frame by position, to write it as vectors; ``None``: no vectors.
+        motion: the motion of a frame by position.
+        count: frames of the shot.
+        vectors: as in ``Settings``.
         threads: how many to work in; their number changes no pixel.
     """
 
@@ -152,15 +167,18 @@ class DehazeRenderer:
     read: Callable[[int], Frame]
     bit_depth: Literal["half", "float"]
     strength: float
-    motion: Callable[[int], MotionFrame] | None = None
+    motion: Callable[[int], MotionFrame]
+    count: int
+    vectors: bool = False
     threads: int = 1
 
     def render(self, position: int) -> Rendered:
         """All channels of the frame at ``position``, scene-linear."""
-        frame = self.read(position)
-        net = self.model.at(position)
-        material = self._material(frame.on(self.canvas), net)
-        vectors = {} if self.motion is None else vector_channels(self.motion(position), self.canvas.shape)
+        net, frame = self.model.at(position), self.read(position)
+        motion = self.motion(position) if self.vectors or self.count > 1 else None
+        nearby = frames_nearby(position, motion, self.read, self.canvas)
+        material = self._material(frame.on(self.canvas), net, nearby, measure_noise(frame.pixels))
+        vectors = vector_channels(motion, self.canvas.shape) if self.vectors and motion is not None else {}
         rows, _ = frame.header.data_window.slices_in(self.canvas)
 
         def channels(band: slice) -> dict[str, Array]:
@@ -169,12 +187,12 @@ class DehazeRenderer:
         with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
             written = write_bands(
                 frame, self.canvas, channel_names(len(net.transmission) == 3, vectors), self.bit_depth,
-                bands(rows, self.canvas.width), channels, _add_residual, pool,
+                bands(rows, self.canvas.width, _BAND_PIXELS, least=8), channels, _add_residual, pool,
             )  # fmt: skip
         told = {"vdp/strength": self.strength, "vdp/exponent": net.exponent}
         return Rendered(written.channels, written.clamped, written.holes, told)
 
-    def _material(self, plate: Array, net: NetDehaze) -> _Material:
+    def _material(self, plate: Array, net: NetDehaze, nearby: list[Nearby], noise: NoiseLevel) -> _Material:
         airlight, surface = net.airlight.numpy(), net.surface.numpy()
         there = airlight * unevenness(surface, self.working)
         guide = brightness(relative(shrunk(plate, self.working), there, net.exponent))
@@ -183,7 +201,7 @@ class DehazeRenderer:
         model = np.stack([*slopes, *offsets], -1)
         kind = np.float16 if self.bit_depth == "half" else np.float32
         return _Material(
-            plate, model, net.confidence.numpy(), airlight, surface, net.exponent, self.strength, kind
+            plate, model, net.confidence.numpy(), airlight, surface, net.exponent, self.strength, kind, nearby, noise
         )  # fmt: skip
 
 
@@ -192,6 +210,12 @@ def channel_names(by_colour: bool, more: Iterable[str] = ()) -> list[str]:
     names = [*RGB, "A", *(f"clear.{c}" for c in RGB), *(f"airlight.{c}" for c in RGB)]
     names += [f"transmission.{c}" for c in RGB] if by_colour else []
     return [*names, "transmission.A", "confidence.A", *more, *(f"residual.{c}" for c in RGB)]
+
+
+def _within_reach(clean: Array, plate: Array) -> Array:
+    """``clean``, and ``plate`` at pixels whose noise is about as large as they are."""
+    near = np.abs(clean - plate) <= _MOST_NOISE * np.maximum(np.abs(plate), np.float32(_SMALLEST_NORMAL))
+    return np.where(near.all(-1, keepdims=True), np.clip(clean, -HALF_MAX, HALF_MAX), plate)
 
 
 def _planes(prefix: str, picture: Array) -> dict[str, Array]:
@@ -214,7 +238,9 @@ def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Ma
         read=plates.at,
         bit_depth=shot.settings.bit_depth,
         strength=shot.settings.strength,
-        motion=partial(shot_motion, shot) if shot.settings.vectors else None,
+        motion=partial(shot_motion, shot),
+        count=len(shot.frames),
+        vectors=shot.settings.vectors,
         threads=threads(machine),
     )
 
@@ -223,4 +249,4 @@ def _bytes_a_pixel(shot: Shot, model: Decomposition[Any] | None) -> int:
     return bytes_a_pixel(shot.settings, _BYTES_A_PIXEL, len(channel_names(shot.settings.transmission == "rgb")))
 
 
-TASK = RenderTask(_renderer, _bytes_a_pixel)
+TASK = RenderTask(_renderer, _bytes_a_pixel, plates=3, most_plates=4)
