@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vdp_engine.model.agreement import agreed
 from vdp_engine.model.frames import NetFrames, without_border
 from vdp_engine.model.steering import Rough, believed, steer
 from vdp_engine.model.superpixels import Superpixels, lab_picture
@@ -74,7 +75,7 @@ def shot_evidence(frames: NetFrames, hints: Sequence[Rough] = (), foregrounds: i
     moving = np.asarray(shared - level(shared, outlines(images, low, high)), np.float32)
     if not hints:
         nothing = np.zeros(moving.shape, np.uint8)
-        return ShotEvidence(moving, nothing, nothing > 0)
+        return ShotEvidence(agreed(frames, cut, moving, gathered), nothing, nothing > 0)
     return _steered(frames, cut, moving, hints, foregrounds)
 
 
