@@ -79,7 +79,7 @@ def weights(answers: list[Array], evidence: Array) -> NDArray[np.float64]:
 
 
 def _overlap(one: Mask, other: Mask) -> float:
-    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)
+    return int(np.count_nonzero(one & other)) / max(int(np.count_nonzero(one | other)), 1)
 
 
 def separation(inside: Mask, evidence: Array) -> float:
