@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from tests.model.net_fakes import Thing, things_shot
-from vdp_engine.model import agreement
-from vdp_engine.model.agreement import agreed, seeds, separation, weights
-from vdp_engine.model.consensus import superpixels
+from vdp_engine.model.layers import agreement
+from vdp_engine.model.layers.agreement import agreed, seeds, separation, weights
+from vdp_engine.model.layers.consensus import superpixels
 
 SIZE = (48, 64)
 RED = Thing((0.7, 0.3, 0.2), 4, 6)

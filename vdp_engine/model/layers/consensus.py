@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from vdp_engine.model.agreement import agreed
 from vdp_engine.model.frames import NetFrames, without_border
-from vdp_engine.model.steering import Rough, believed, steer
-from vdp_engine.model.superpixels import Superpixels, lab_picture
+from vdp_engine.model.layers.agreement import agreed
+from vdp_engine.model.layers.steering import Rough, believed, steer
+from vdp_engine.model.layers.superpixels import Superpixels, lab_picture
 from vdp_engine.motion.sizes import Size
 
 Array = NDArray[np.float32]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.steering import Rough, steer_each
-from vdp_engine.model.superpixels import Superpixels
+from vdp_engine.model.layers.steering import Rough, steer_each
+from vdp_engine.model.layers.superpixels import Superpixels
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
