@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so long")
     parser.add_argument("--threads", type=int, default=0, help="0: all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate")
+    parser.add_argument("--rate", type=float, default=4e-4, help="learning rate")
     parser.add_argument("--float32", action="store_true", help="no bfloat16: for processors that lack it")
     parser.add_argument("--export", action="store_true", help="put FOLDER's best weights into the package instead")
     chosen = parser.parse_args()

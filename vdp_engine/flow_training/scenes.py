@@ -1,10 +1,10 @@
 """Pairs of pictures whose optical flow is known: layers of texture under smooth maps, in front of one another.
 
-Each layer is a picture that both frames look up: frame 0 at ``u0(p)``, a projective map, and frame 1 at ``u1(p) + d(u1(p))``
-with ``u1 = u0 o M^-1``, ``M`` the projective map that carries the layer from frame to frame and ``d`` an elastic bend
-of it. What lies at p in frame 0 therefore lies at ``M u0^-1 y`` in frame 1, where ``y + d(y) = u0(p)``, and what lies at
-q in frame 1 came from ``u0^-1(u1(q) + d(u1(q)))``: flow both ways follows from the maps, to the last digit but for the
-solution of one fixed-point equation, and never from the pictures.
+Each layer is a picture that both frames look up: frame 0 at ``u0(p)``, a projective map, and frame 1 at
+``u1(p) + d(u1(p))`` with ``u1 = u0 o M^-1``, ``M`` the projective map that carries the layer from frame to frame and
+``d`` an elastic bend of it. What lies at p in frame 0 therefore lies at ``M u0^-1 y`` in frame 1, where
+``y + d(y) = u0(p)``, and what lies at q in frame 1 came from ``u0^-1(u1(q) + d(u1(q)))``: flow both ways follows from
+the maps, to the last digit but for the solution of one fixed-point equation, and never from the pictures.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vdp_engine.motion.proxy import DARKEST
 from vdp_engine.plate import log_encode
 
 Matrix = NDArray[np.float64]
+Points = NDArray[np.float64]
 Random = np.random.Generator
 
 _OPAQUE = 0.5  # a pixel belongs to the front layer that covers at least so much of it
@@ -102,7 +103,7 @@ class _Layer:
     streak: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
 
     def __post_init__(self) -> None:
-        self.u1 = self.u0 @ np.linalg.inv(self.motion)
+        self.u1: Matrix = self.u0 @ np.linalg.inv(self.motion)
 
     def render(self, frame: int, size: Size) -> Array:
         """(h, w, 4), premultiplied, through the lens and the shutter."""
@@ -123,9 +124,9 @@ class _Layer:
             picture = cv2.GaussianBlur(picture, (0, 0), self.blur)
         if np.hypot(*self.streak) > 1.0:
             picture = cv2.filter2D(picture, -1, _line(self.streak), borderType=cv2.BORDER_REPLICATE)
-        return picture
+        return np.asarray(picture, np.float32)
 
-    def forward(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def forward(self, x: Points, y: Points) -> tuple[Points, Points]:
         """Where the surface at points of frame 0 lies in frame 1."""
         if self.bend is None:
             return _apply(self.motion, x, y)
@@ -136,7 +137,7 @@ class _Layer:
             a, b = u - da, v - db
         return _apply(np.linalg.inv(self.u1), a, b)
 
-    def backward(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def backward(self, x: Points, y: Points) -> tuple[Points, Points]:
         """Where the surface at points of frame 1 lay in frame 0."""
         if self.bend is None:
             return _apply(np.linalg.inv(self.motion), x, y)
@@ -147,13 +148,13 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Bend:
-    """A wave across a layer, in its own pixels: points are shifted by ``amount`` (2,) times the sine of ``wave`` (2,)."""
+    """A wave across a layer, in its own pixels: points shift by ``amount`` (2,) times its height."""
 
     amount: NDArray[np.float64]
     wave: NDArray[np.float64]
     phase: float
 
-    def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def __call__(self, x: Points, y: Points) -> tuple[Points, Points]:
         height = np.sin(self.wave[0] * x + self.wave[1] * y + self.phase)
         return self.amount[0] * height, self.amount[1] * height
 
@@ -166,12 +167,14 @@ def make_pair(rng: Random, size: Size, family: Family, *, clean: bool = False) -
             flow as far as interpolation lets them.
     """
     layers = _scene(rng, size, family, clean)
-    light, owner = zip(*(_composite(layers, frame, size) for frame in (0, 1)), strict=True)
-    forward, seen = _motion(layers, owner[0], owner[1], _Layer.forward, size)
-    backward, seen_before = _motion(layers, owner[1], owner[0], _Layer.backward, size)
-    frames = light if clean else _exposed(rng, light, size)
-    if not clean and rng.random() < 0.3:
-        frames = _compressed(rng, frames)
+    (light, owner), (light_after, owner_after) = (_composite(layers, frame, size) for frame in (0, 1))
+    forward, seen = _motion(layers, owner, owner_after, _Layer.forward, size)
+    backward, seen_before = _motion(layers, owner_after, owner, _Layer.backward, size)
+    frames = [light, light_after]
+    if not clean:
+        frames = _exposed(rng, frames, size)
+        if rng.random() < 0.3:
+            frames = _compressed(rng, frames)
     first, second = (np.asarray(log_encode(np.maximum(one, np.float32(DARKEST))), np.float32) for one in frames)
     return Pair(first, second, forward, backward, seen, seen_before)
 
@@ -189,7 +192,7 @@ def _scene(rng: Random, size: Size, family: Family, clean: bool) -> list[_Layer]
             layers += _object(rng, size, family, camera)
     near = rng.integers(0, len(layers))  # in focus
     for index, layer in enumerate(layers):
-        middle = np.array([size[1] / 2, size[0] / 2], np.float32)
+        middle = np.array([size[1] / 2, size[0] / 2])
         layer.streak = shutter * (np.concatenate(layer.forward(middle[:1], middle[1:])) - middle)
         layer.blur = focus if index != near else 0.0
     return layers
@@ -283,7 +286,7 @@ def _composite(layers: list[_Layer], frame: int, size: Size) -> tuple[Array, NDA
 
 def _motion(
     layers: list[_Layer], here: NDArray[np.int32], there: NDArray[np.int32],
-    follow: Callable[[_Layer, Array, Array], tuple[Array, Array]], size: Size,
+    follow: Callable[[_Layer, Points, Points], tuple[Points, Points]], size: Size,
 ) -> tuple[Array, NDArray[np.bool_]]:  # fmt: skip
     """Flow of what each pixel belongs to, and whether that is seen where it leads."""
     flow = np.zeros((2, *size), np.float64)
@@ -299,7 +302,7 @@ def _motion(
     return flow.astype(np.float32), inside & (meets == here)
 
 
-def _exposed(rng: Random, light: tuple[Array, Array], size: Size) -> list[Array]:
+def _exposed(rng: Random, light: list[Array], size: Size) -> list[Array]:
     """What the camera makes of it: glints, moving shadows, exposure and white balance that drift, grain."""
     stops, drift = rng.uniform(-3, 2), np.zeros(3)
     if rng.random() < 0.4:
@@ -318,7 +321,7 @@ def _exposed(rng: Random, light: tuple[Array, Array], size: Size) -> list[Array]
             top, left = 40 + index * travel[1], 40 + index * travel[0]
             cast = shade[top : top + size[0], left : left + size[1]]
             linear = linear * (1 - depth * np.clip(0.5 + edge * cast, 0, 1))[..., None]
-        seen = (linear * gain).astype(np.float32)
+        seen = np.maximum(linear * gain, 0).astype(np.float32)  # smearing rounds a little below 0
         sigma = np.sqrt(black**2 + shot * seen).astype(np.float32)
         frames.append(seen + sigma * rng.standard_normal(seen.shape, np.float32) if black or shot else seen)
     return frames
@@ -331,8 +334,9 @@ def _compressed(rng: Random, frames: list[Array]) -> list[Array]:
     back = []
     for linear in frames:
         code = np.clip(linear / white, 0, 1) ** np.float32(1 / 2.2) * 255
-        picture = cv2.imdecode(cv2.imencode(".jpg", code.astype(np.uint8), quality)[1], cv2.IMREAD_COLOR)
-        back.append((picture.astype(np.float32) / 255) ** np.float32(2.2) * np.float32(white))
+        packed = cv2.imencode(".jpg", code.astype(np.uint8), quality)[1]
+        picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.float32)
+        back.append(np.asarray((picture / 255) ** 2.2 * white, np.float32))
     return back
 
 
@@ -390,9 +394,7 @@ def _placed(here: NDArray[np.float64], there: NDArray[np.float64], scale: float,
     return np.vstack([np.column_stack([turn, there - turn @ here]), [0, 0, 1]])
 
 
-def _about(
-    middle: NDArray[np.float64], angle: float, scale: float, shear: float, shift: NDArray[np.float64]
-) -> Matrix:
+def _about(middle: NDArray[np.float64], angle: float, scale: float, shear: float, shift: NDArray[np.float64]) -> Matrix:
     """Turn, scale and shear about ``middle``, then shift."""
     turn = _placed(middle, middle, scale, angle)
     turn[0, 1] += shear
@@ -409,7 +411,7 @@ def _tilted(turn: Matrix, tilt: NDArray[np.float64], middle: NDArray[np.float64]
     return to_middle @ perspective @ np.linalg.inv(to_middle) @ turn
 
 
-def _apply(matrix: Matrix, x: Array, y: Array) -> tuple[Array, Array]:
+def _apply(matrix: Matrix, x: Points, y: Points) -> tuple[Points, Points]:
     depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
     return (
         (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / depth,
@@ -417,8 +419,8 @@ def _apply(matrix: Matrix, x: Array, y: Array) -> tuple[Array, Array]:
     )
 
 
-def _pixels(size: Size) -> tuple[Array, Array]:
-    """x and y of all pixels, each (h, w), float64."""
+def _pixels(size: Size) -> tuple[Points, Points]:
+    """x and y of all pixels, each (h, w)."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     return x, y
 
@@ -426,7 +428,7 @@ def _pixels(size: Size) -> tuple[Array, Array]:
 def _line(streak: NDArray[np.float64]) -> Array:
     """A kernel that smears along ``streak``, symmetric about its middle."""
     half = np.abs(streak) / 2
-    radius = int(math.ceil(half.max())) + 1
+    radius = math.ceil(float(half.max())) + 1
     kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
     for share in np.linspace(-0.5, 0.5, 4 * radius + 1):
         x, y = radius + share * streak

@@ -1,7 +1,7 @@
 """Procedural surfaces and outlines for generated scenes: two families of each that share nothing but the palette.
 
 A texture is float32 (h, w, 3), scene-linear reflectance, mostly 0.02 to 0.9. A shape is an opacity, float32 (h, w),
-0 to 1, that leaves the border of its picture empty. The training family and the held-out family are different
+0 to 1, of a square. The training family and the held-out family are different
 programs, so that a score on the second says something about surfaces never seen.
 """
 
@@ -47,7 +47,7 @@ def palette(rng: np.random.Generator, count: int) -> Array:
     return (light * tint / tint.max(1, keepdims=True)).astype(np.float32)
 
 
-def _ramp(value: Array, colours: Array) -> Array:
+def _ramp(value: NDArray[np.floating], colours: Array) -> Array:
     """Colours along 0..1, (h, w, 3)."""
     steps = np.linspace(0, 1, len(colours), dtype=np.float32)
     table = np.stack([np.interp(np.linspace(0, 1, 256), steps, colours[:, one]) for one in range(3)], -1)
@@ -216,7 +216,7 @@ def masonry(rng: np.random.Generator, size: Size) -> Array:
     column = np.floor((x + (row % 2) * wide / 2) / wide).astype(int)
     shade = palette(rng, 64)[(row * 31 + column * 17) % 64]
     mortar = ((y - row * high) < joint) | ((x + (row % 2) * wide / 2 - column * wide) < joint)
-    return np.where(mortar[..., None], palette(rng, 1)[0], shade) * (1 + 0.08 * _spectrum(rng, size, 0.8))[..., None]
+    return np.where(mortar[..., None], palette(rng, 1)[0], shade) * np.exp(0.08 * _spectrum(rng, size, 0.8))[..., None]
 
 
 def print_(rng: np.random.Generator, size: Size) -> Array:

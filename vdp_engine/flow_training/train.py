@@ -30,8 +30,8 @@ from vdp_engine.motion.proxy import Proxy
 
 PICTURE: Size = (240, 320)
 CROP: Size = (160, 224)
-_SCENES_A_STEP = 2  # each gives two samples: forward and backward
-_VALIDATION_SCENES = 32
+_SCENES_A_STEP = 2  # each is used by two steps, forward and backward
+_VALIDATION_SCENES = 24
 _WARM_UP = 100
 _COOL_DOWN = 0.3  # share of the steps over which the rate falls to 0
 _MEAN_OF_LAST = 0.998  # weights that are validated and exported: a running mean over some 500 steps
@@ -66,7 +66,8 @@ class Sample:
             part = x[..., rows, columns].flip(axes)
             return part * sign if part.shape[-3] == 2 else part
 
-        return Sample(Clues(*map(of, vars(self.clues).values())), of(self.truth), of(self.seen[:, None])[:, 0], self.hard)
+        clues = Clues(*map(of, vars(self.clues).values()))
+        return Sample(clues, of(self.truth), of(self.seen[:, None])[:, 0], self.hard)
 
 
 def samples_of(pair: Pair) -> tuple[Sample, Sample]:
@@ -94,7 +95,7 @@ def joined(samples: list[Sample]) -> Sample:
 
 
 class Batches:
-    """What each step is trained on: two crops, forward and backward, of its own scene and of the one before."""
+    """What each step is trained on: a crop of its own scene, and one of the next scene the other way round."""
 
     def __init__(self, seed: int, family: Family = TRAINING) -> None:
         self._seed = seed
@@ -103,14 +104,14 @@ class Batches:
         )
 
     def __call__(self, step: int) -> Sample:
-        """The batch of a step (N = 4)."""
+        """The batch of a step (N = 2)."""
         rng = np.random.default_rng([self._seed, _BATCHES, step])
         cropped = []
-        for index in range(step, step + _SCENES_A_STEP):
-            for sample in self._scene(index):
-                top, left = (int(rng.integers(0, PICTURE[axis] - CROP[axis] + 1)) for axis in (0, 1))
-                flips = bool(rng.integers(2)), bool(rng.integers(2))
-                cropped.append(sample.crop(top, left, CROP, flips))
+        for index in range(_SCENES_A_STEP):
+            sample = self._scene(step + index)[index]
+            top, left = (int(rng.integers(0, PICTURE[axis] - CROP[axis] + 1)) for axis in (0, 1))
+            flips = bool(rng.integers(2)), bool(rng.integers(2))
+            cropped.append(sample.crop(top, left, CROP, flips))
         return joined(cropped)
 
 
@@ -155,8 +156,8 @@ class Training:
     """
 
     def __init__(
-        self, folder: Path, steps: int, seed: int = 0, *, rate: float = 5e-4, bfloat16: bool = True,
-        validate_every: int = 250,
+        self, folder: Path, steps: int, seed: int = 0, *, rate: float = 4e-4, bfloat16: bool = True,
+        validate_every: int = 500,
     ) -> None:  # fmt: skip
         self.folder, self.steps, self.seed = folder, steps, seed
         self._rate, self._bfloat16, self._every = rate, bfloat16, validate_every
@@ -195,6 +196,8 @@ class Training:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bfloat16):
             mended = self.net(sample.clues)
         loss = loss_of(mended, sample)
+        if not bool(torch.isfinite(loss)):
+            raise FloatingPointError(f"the loss of step {self.step} is {float(loss.detach())}: lower --rate")
         self._optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -252,7 +255,7 @@ def exported(state: dict[str, Tensor]) -> bytes:
 
 @lru_cache(1)
 def validation(seed: int) -> tuple[Sample, ...]:
-    """Scenes of the training family that no step sees, in whole pictures; both ways of half of them."""
+    """Scenes of the training family that no step sees, in whole pictures; every other one backward."""
     generators = (np.random.default_rng([seed, _VALIDATION, index]) for index in range(_VALIDATION_SCENES))
     return tuple(samples_of(make_pair(rng, PICTURE, TRAINING))[index % 2] for index, rng in enumerate(generators))
 

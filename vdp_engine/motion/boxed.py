@@ -57,19 +57,7 @@ class BoxedFlow:
         Raises:
             MotionError: the weights are not there, or are not this network's.
         """
-        path = WEIGHTS if weights is None else weights
-        net = FlowNet()
-        try:
-            state = {key: tensor.float() for key, tensor in load_file(path).items()}
-            net.load_state_dict(state)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        except Exception as error:  # safetensors and torch each have their own, without a common base
-            there = f"the weights file {path} " + ("is not there" if not path.is_file() else "does not fit the network")
-            raise MotionError(
-                there, code="boxed_weights", path=path,
-                expected=f"what `python -m vdp_engine.flow_training` exports ({str(error).splitlines()[0][:120]})",
-                remedy="install the engine again, for the file is a part of it; --flow dis needs no weights",
-            ) from None  # fmt: skip
+        net, digest = read_weights(WEIGHTS if weights is None else weights)
         return cls(net, f"vdp {digest}", device, quality, dark=dark)
 
     def flow(self, source: Proxy, target: Proxy) -> NDArray[np.float32]:
@@ -90,9 +78,26 @@ class BoxedFlow:
         return np.ascontiguousarray(flow.nan_to_num(0.0, 0.0, 0.0).numpy()), np.ascontiguousarray(trust.numpy())
 
 
-def clues_of(
-    source: Proxy, target: Proxy, forward: NDArray[np.float32], backward: NDArray[np.float32]
-) -> Clues:
+def read_weights(path: Path = WEIGHTS) -> tuple[FlowNet, str]:
+    """The network with the weights of a file, and a digest of that.
+
+    Raises:
+        MotionError: the weights are not there, or are not this network's.
+    """
+    net = FlowNet()
+    try:
+        net.load_state_dict({key: tensor.float() for key, tensor in load_file(path).items()})
+        return net, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except Exception as error:  # safetensors and torch each have their own, without a common base
+        happened = f"the weights file {path} " + ("is not there" if not path.is_file() else "does not fit the network")
+        raise MotionError(
+            happened, code="boxed_weights", path=path,
+            expected=f"what `python -m vdp_engine.flow_training` exports ({str(error).splitlines()[0][:120]})",
+            remedy="install the engine again, for the file is a part of it; --flow dis needs no weights",
+        ) from None  # fmt: skip
+
+
+def clues_of(source: Proxy, target: Proxy, forward: NDArray[np.float32], backward: NDArray[np.float32]) -> Clues:
     """What the network is to know of a pair, N = 1, at the size of the proxies, from flow (2, h, w) each way."""
     low, high = joint_stretch(source, target)
     size = source.coverage.shape

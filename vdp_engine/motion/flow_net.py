@@ -116,7 +116,7 @@ class FlowNet(nn.Module):
         up = interpolate(self.carry(hidden).float(), scale_factor=2.0, mode="bilinear", align_corners=False)
         hidden, context = torch.tanh(more_hidden + up), relu(context)
         change = interpolate(change, scale_factor=2.0, mode="bilinear", align_corners=False) * (_COARSE / _FINE)
-        finest = []
+        finest: list[Tensor] = []
         for _ in range(fine):
             flow = told4[:, :2] + change.detach()
             near = compare(match4[:count], match4[count:], flow, _RADIUS4)
@@ -193,7 +193,7 @@ def compare(first: Tensor, second: Tensor, flow: Tensor, radius: int) -> Tensor:
 
 
 class _Compared(torch.autograd.Function):
-    """Products summed over channels for each shift; its own gradient, for autograd's would copy everything each time."""
+    """Products summed over channels for each shift; its own gradient, for autograd's copies all of it each time."""
 
     @staticmethod
     def forward(ctx: Any, first: Tensor, moved: Tensor, radius: int) -> Tensor:
