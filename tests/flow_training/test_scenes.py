@@ -6,6 +6,7 @@ import torch
 
 from vdp_engine.flow_training import textures
 from vdp_engine.flow_training.scenes import HELD_OUT, TRAINING, Family, make_pair
+from vdp_engine.flow_training.sheet import sheet
 from vdp_engine.motion.warp import warp
 
 SIZE = (96, 128)
@@ -84,12 +85,18 @@ def test_pictures_are_what_the_engine_sees(family: Family) -> None:
         for value in (pair.first, pair.second, pair.forward, pair.backward):
             assert value.dtype == np.float32 and np.isfinite(value).all()
         assert pair.first.shape == (*SIZE, 3) and pair.forward.shape == (2, *SIZE)
-        assert -0.2 < pair.first.min() and pair.first.max() < 1.0
+        assert pair.first.min() > -0.2 and pair.first.max() < 1.0
 
 
 def test_the_families_share_no_surface_and_no_outline() -> None:
     assert not set(textures.TRAINING_TEXTURES) & set(textures.HELD_OUT_TEXTURES)
     assert not set(textures.TRAINING_SHAPES) & set(textures.HELD_OUT_SHAPES)
+
+
+def test_the_sheet_shows_both_families() -> None:
+    picture = sheet(2)
+    assert picture.shape == (2 * 180, 2 * 4 * 240 + 12, 3) and picture.dtype == np.uint8
+    assert not np.array_equal(picture[:, :960], picture[:, 972:])
 
 
 @pytest.mark.parametrize("texture", [*textures.TRAINING_TEXTURES, *textures.HELD_OUT_TEXTURES])

@@ -95,7 +95,7 @@ def test_any_size_and_untrained_it_gives_what_dis_gives(size: tuple[int, int]) -
     moved, trust = BoxedFlow(restless(), "vdp", CPU, "standard").flow_and_trust(*pair)
     assert moved.shape == (2, *size) and trust.shape == size
     assert np.isfinite(moved).all()
-    assert 0 <= trust.min() and trust.max() <= 1
+    assert trust.min() >= 0 and trust.max() <= 1
 
 
 def test_what_is_not_covered_does_no_harm() -> None:

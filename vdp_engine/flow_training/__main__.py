@@ -2,9 +2,10 @@
 
     python -m vdp_engine.flow_training FOLDER --steps 8000 --minutes 60
     python -m vdp_engine.flow_training FOLDER --export
+    python -m vdp_engine.flow_training FOLDER --sheet
 
 Training goes on where the last one in FOLDER stopped. ``curve.jsonl`` there holds its curve, ``best.safetensors`` the
-weights that did best on scenes that are not trained on.
+weights that did best on scenes that are not trained on, ``scenes.png`` some scenes to look at.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4e-4, help="learning rate")
     parser.add_argument("--float32", action="store_true", help="no bfloat16: for processors that lack it")
     parser.add_argument("--export", action="store_true", help="put FOLDER's best weights into the package instead")
+    parser.add_argument("--sheet", action="store_true", help="draw scenes into FOLDER/scenes.png instead")
     chosen = parser.parse_args()
     lent = Machine.parse(device="cpu", threads=chosen.threads)
     machine.apply(lent)
@@ -47,6 +49,13 @@ def main() -> None:
         print(f"{best} is now {WEIGHTS}")
         return
     chosen.folder.mkdir(parents=True, exist_ok=True)
+    if chosen.sheet:
+        import cv2
+
+        from vdp_engine.flow_training.sheet import sheet
+
+        cv2.imwrite(str(chosen.folder / "scenes.png"), sheet(8, chosen.seed))
+        return
     training = Training(chosen.folder, chosen.steps, chosen.seed, rate=chosen.rate, bfloat16=not chosen.float32)
     training.run(chosen.minutes, lambda line: print(line, flush=True))
 
