@@ -8,12 +8,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("vdp_engine", "nuke_vdp")
+# One worker a core, the tests of a file together: they share what their fixtures made. `-n 0` runs all in one process,
+# and `--pdb` does so by itself.
+IN_PARALLEL = ("-n", "auto", "--dist", "loadfile")
 
 
 def main(pytest_arguments: list[str]) -> int:
     """Run all checks, pytest last, whatever the earlier ones say; 1 if any failed, 130 on Ctrl-C."""
     packages = [package for package in PACKAGES if (ROOT / package / "__init__.py").is_file()]
-    checks = [["ruff", "check", "."], ["mypy", *packages], ["pytest", *pytest_arguments]]
+    checks = [["ruff", "check", "."], ["mypy", *packages], ["pytest", *IN_PARALLEL, *pytest_arguments]]
     failed = []
     for name, *arguments in checks:
         print(f"== {name}", flush=True)

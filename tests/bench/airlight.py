@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from clips import CLIPS
 
-from vdp_engine.model import airlight
-from vdp_engine.model.airlight import estimate_airlight, shot_airlight
+from vdp_engine.model.dehaze import airlight
+from vdp_engine.model.dehaze.airlight import estimate_airlight, shot_airlight
 
 _AREA = 240 * 428
 _DARKER = 0.86  # than the wall that is pasted in

@@ -21,12 +21,13 @@ import numpy as np
 import torch
 from clips import CHECKOUT, Clip, layer_clips, machine, run_engine
 
-from vdp_engine.model import layers
-from vdp_engine.model.consensus import shot_evidence
 from vdp_engine.model.features import gradients
 from vdp_engine.model.fit import net_frames, one_cycle
 from vdp_engine.model.frames import NetFrames, without_border
-from vdp_engine.model.training import TrainingSet
+from vdp_engine.model.layers import objective as layers
+from vdp_engine.model.layers.consensus import shot_evidence
+from vdp_engine.model.layers.model import apply_layers
+from vdp_engine.model.layers.training import TrainingSet
 from vdp_engine.render.refine import refine
 from vdp_engine.shot import Shot
 
@@ -106,7 +107,7 @@ def measure(clip: Clip, scratch: Path) -> list[float]:
 
     def rendered() -> list[np.ndarray]:
         kept = (objective.state[name] for name in ("evidence", "owner"))
-        apply = partial(layers.apply_layers, objective.nets, *kept, frames)
+        apply = partial(apply_layers, objective.nets, *kept, frames)
         return [1 - apply(position).mattes[0].numpy() for position in every]
 
     both, smooth = rendered(), colour_errors(objective, training)

@@ -12,7 +12,9 @@ from importlib import import_module
 if __name__ == "__main__":
     steps = int(sys.argv.pop(1))
     from vdp_engine.cli.main import main
-    from vdp_engine.model import dehaze, layers, relight
+    from vdp_engine.model.dehaze import objective as dehaze
+    from vdp_engine.model.layers import objective as layers
+    from vdp_engine.model.relight import objective as relight
 
     # By its full name: as an attribute of the package, ``fit`` is the function.
     vars(import_module("vdp_engine.model.fit"))["CHECKPOINT_SECONDS"] = 0.0

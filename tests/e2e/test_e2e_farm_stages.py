@@ -108,7 +108,7 @@ from dataclasses import replace
 from importlib import import_module
 from vdp_engine import progress
 progress._QUIET_SECONDS, progress._BEAT_SECONDS = 0.4, 0.1
-where, name = ("model.layers_model", "shot_evidence") if sys.argv[1] == "fit" else ("plate.reader", "read_pixels")
+where, name = ("model.layers.model", "shot_evidence") if sys.argv[1] == "fit" else ("plate.reader", "read_pixels")
 rooms = vars(import_module(f"vdp_engine.{where}"))
 work, slept = rooms[name], []
 def slow(*args, **rest):
@@ -117,7 +117,7 @@ def slow(*args, **rest):
     return work(*args, **rest)
 rooms[name] = slow
 if sys.argv[1] == "fit":
-    from vdp_engine.model.layers import PHASES
+    from vdp_engine.model.layers.objective import PHASES
     for qualities in PHASES.values():
         qualities["draft"] = tuple(replace(phase, steps=3) for phase in qualities["draft"])
 from vdp_engine.cli.main import main

@@ -182,4 +182,4 @@ def test_all_checks_run_and_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ruff, mypy, last = calls(tmp_path / "record")
     assert ruff[2] == "ruff"
     assert mypy[2:4] == ["mypy", "vdp_engine"]
-    assert last == ["-I", "-m", "pytest", "tests/install", "-k", "two words"]
+    assert last == ["-I", "-m", "pytest", *run_tests.IN_PARALLEL, "tests/install", "-k", "two words"]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdp_engine.model.consensus import ShotEvidence
 from vdp_engine.model.frames import NetFrames
+from vdp_engine.model.layers.consensus import ShotEvidence
 from vdp_engine.motion import MotionFrame
 
 GAPS = (1, -1, 2, -2)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vdp_engine.model.airlight import Airlight, estimate_airlight, shot_airlight
+from vdp_engine.model.dehaze.airlight import Airlight, estimate_airlight, shot_airlight
 
 FOG = np.array([0.60, 0.66, 0.72], np.float32)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from vdp_engine.model.appearance import colour_posterior, fill, lab_cells
+from vdp_engine.model.layers.appearance import colour_posterior, fill, lab_cells
 
 CELLS = 16 * 32 * 32
 

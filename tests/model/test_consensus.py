@@ -4,9 +4,9 @@ import torch
 from scipy import ndimage
 
 from tests.model.net_fakes import Thing, motion_frame, net_frames, things_shot
-from vdp_engine.model import consensus
-from vdp_engine.model.consensus import level, outlines, picture_range, shot_evidence, vote
-from vdp_engine.model.superpixels import Superpixels, lab_picture
+from vdp_engine.model.layers import consensus
+from vdp_engine.model.layers.consensus import level, outlines, picture_range, shot_evidence, vote
+from vdp_engine.model.layers.superpixels import Superpixels, lab_picture
 
 SIZE = (48, 64)
 RED = Thing((0.7, 0.3, 0.2), 4, 6)

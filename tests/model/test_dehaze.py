@@ -8,9 +8,10 @@ import torch
 from tests.model import tiny_shot
 from tests.model.tiny_shot import CPU, HEIGHT, WIDTH, Recorder, shot_of, small
 from tests.plate import plate_files
-from vdp_engine.model import dehaze, fit, load_decomposition
-from vdp_engine.model.dehaze import hazed
-from vdp_engine.model.haze import DISPLAY, LEAST, LINEAR
+from vdp_engine.model import fit, load_decomposition
+from vdp_engine.model.dehaze import objective
+from vdp_engine.model.dehaze.haze import DISPLAY, LEAST, LINEAR
+from vdp_engine.model.dehaze.objective import hazed
 from vdp_engine.model.task import Phase
 from vdp_engine.motion import prep
 from vdp_engine.plate import log_decode, log_encode
@@ -22,8 +23,8 @@ THROUGH = np.linspace(0.35, 0.9, HEIGHT, dtype=np.float32)[:, None, None]  # far
 @pytest.fixture(scope="module", autouse=True)
 def small_sizes():
     with small(), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(dehaze.PHASES["vdp"], "draft", (Phase("haze", 20, 5e-3),))
-        patch.setitem(dehaze.PHASES["paper"], "draft", (Phase("paper", 4, 2e-3),))
+        patch.setitem(objective.PHASES["vdp"], "draft", (Phase("haze", 20, 5e-3),))
+        patch.setitem(objective.PHASES["paper"], "draft", (Phase("paper", 4, 2e-3),))
         yield
 
 

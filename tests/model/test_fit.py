@@ -20,7 +20,7 @@ from vdp_engine.errors import FitError, ShotError
 from vdp_engine.model import losses, store
 from vdp_engine.model.decomposition import load_decomposition
 from vdp_engine.model.fit import fit, one_cycle, pending
-from vdp_engine.model.layers import LayersObjective
+from vdp_engine.model.layers.objective import LayersObjective
 from vdp_engine.model.task import Phase
 from vdp_engine.motion import prep
 

@@ -13,9 +13,9 @@ from tests.model import tiny_shot
 from tests.model.tiny_shot import CPU, FIRST, HEIGHT, WIDTH, Recorder, shot_of, small
 from tests.plate import plate_files
 from vdp_engine.errors import ShotError
-from vdp_engine.model import layers_model
 from vdp_engine.model.decomposition import load_decomposition
 from vdp_engine.model.fit import fit, fit_digest, net_frames
+from vdp_engine.model.layers.model import rough_hints
 from vdp_engine.motion import prep
 from vdp_engine.settings import Settings
 from vdp_engine.shot import Shot
@@ -140,7 +140,7 @@ def test_hints_are_read_by_position_at_twice_the_net_size(hinted, tmp_path):
     shot = hinted(str(tmp_path / "rough.####.png"), other, layers="auto")
     frames = net_frames(shot)
     assert frames.size == (32, 48)
-    rough, second = layers_model.rough_hints(shot, frames)
+    rough, second = rough_hints(shot, frames)
     assert sorted(rough) == [1, 4] and sorted(second) == [0]
     for index in (1, 4):  # twice the net size is that of the plate
         assert rough[index].shape == (2, HEIGHT, WIDTH)

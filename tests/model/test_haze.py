@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vdp_engine.model.airlight import Airlight
-from vdp_engine.model.haze import (
+from vdp_engine.model.dehaze.airlight import Airlight
+from vdp_engine.model.dehaze.haze import (
     DISPLAY,
     LEAST,
     LINEAR,

@@ -6,18 +6,19 @@ import torch
 from torch.nn.functional import softmax
 
 from tests.model.net_fakes import plain_evidence, square_shot
-from vdp_engine.model import layers, losses
+from vdp_engine.model import losses
 from vdp_engine.model.features import gradients
-from vdp_engine.model.layers import (
+from vdp_engine.model.layers import objective as layers_objective
+from vdp_engine.model.layers.model import apply_layers
+from vdp_engine.model.layers.objective import (
     PAPER,
     PHASES,
     LayersObjective,
     recompose,
     visibility,
 )
-from vdp_engine.model.layers_model import apply_layers
+from vdp_engine.model.layers.training import TrainingSet
 from vdp_engine.model.task import Phase
-from vdp_engine.model.training import TrainingSet
 from vdp_engine.settings import Settings
 
 EVIDENCE, JOINT, PLAIN = Phase("evidence", 10, 5e-3), Phase("joint", 10, 3e-3), Phase("paper", 10, 2e-3)
@@ -226,7 +227,7 @@ def test_colours_join_the_evidence_at_40_and_70_percent(training):
 
 
 def pretend(monkeypatch, moving):
-    monkeypatch.setattr(layers, "moving_matte", lambda nets, evidence, frames, position: moving[position])
+    monkeypatch.setattr(layers_objective, "moving_matte", lambda nets, evidence, frames, position: moving[position])
 
 
 def squares(count, frames=6):

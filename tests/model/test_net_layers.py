@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.model.net_fakes import motion_frame, net_frames, square_shot
-from vdp_engine.model.layers import LayersNets, moving_matte
-from vdp_engine.model.layers_model import apply_layers, confidence
+from vdp_engine.model.layers.model import apply_layers, confidence
+from vdp_engine.model.layers.objective import LayersNets, moving_matte
 
 SIZE = (24, 32)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import softmax
 
-from vdp_engine.model.layers import LayersNets, recompose, visibility
+from vdp_engine.model.layers.objective import LayersNets, recompose, visibility
 from vdp_engine.plate import log_decode
 
 SIZE = (24, 32)

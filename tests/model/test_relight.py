@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from tests.model.tiny_shot import CPU, Recorder, shot_of, small, write_plate
-from vdp_engine.model import fit, load_decomposition, relight
+from vdp_engine.model import fit, load_decomposition
 from vdp_engine.model.features import gradients
 from vdp_engine.model.fit import net_frames, one_cycle
-from vdp_engine.model.relight import RelightObjective, brightest, shoulder, stops
-from vdp_engine.model.relight_model import carried_hints
+from vdp_engine.model.keyframes import KeyFrames
+from vdp_engine.model.relight import objective as relight
+from vdp_engine.model.relight.model import carried_hints
+from vdp_engine.model.relight.objective import RelightObjective, brightest, shoulder, stops
 from vdp_engine.model.task import Phase
-from vdp_engine.model.training import KeyFrames
 from vdp_engine.motion import prep
 from vdp_engine.plate import log_encode
 from vdp_engine.settings import Settings

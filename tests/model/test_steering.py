@@ -6,8 +6,8 @@ import torch
 from scipy import ndimage
 
 from tests.model.net_fakes import Thing, things_shot
-from vdp_engine.model.consensus import picture_range, superpixels
-from vdp_engine.model.steering import believed, steer
+from vdp_engine.model.layers.consensus import picture_range, superpixels
+from vdp_engine.model.layers.steering import believed, steer
 
 SIZE = (48, 64)
 COUNT, MIDDLE = 7, 3

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from vdp_engine.model.superpixels import Superpixels, lab_picture
+from vdp_engine.model.layers.superpixels import Superpixels, lab_picture
 
 
 def noise(*shape, seed=0):

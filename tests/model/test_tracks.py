@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vdp_engine.model.tracks import MOST_FOREGROUNDS, find_tracks, steered_tracks
+from vdp_engine.model.layers.tracks import MOST_FOREGROUNDS, find_tracks, steered_tracks
 
 FRAMES, HEIGHT, WIDTH = 5, 40, 60
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.model.net_fakes import plain_evidence, square_shot
-from vdp_engine.model.consensus import ShotEvidence
-from vdp_engine.model.training import TrainingSet
+from vdp_engine.model.layers.consensus import ShotEvidence
+from vdp_engine.model.layers.training import TrainingSet
 
 
 def training_of(frames):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.plate import plate_files
-from vdp_engine.model.layers import PHASES
+from vdp_engine.model.layers.objective import PHASES
 from vdp_engine.model.task import Phase
 from vdp_engine.motion.sizes import _AREAS
 from vdp_engine.progress import SilentReporter

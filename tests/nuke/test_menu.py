@@ -28,12 +28,12 @@ from nukescripts import panels
 {before}
 names = {{"__name__": "__main__", "nuke": nuke}}
 nuke.standin.set_gui(gui == "gui")
-started = time.perf_counter()
+started = time.process_time()
 for name in ("init.py", "menu.py") if nuke.GUI else ("init.py",):
     path = os.path.join(package, name)
     names["__file__"] = path
     exec(compile(open(path, "rb").read(), path, "exec"), names)
-seconds = time.perf_counter() - started
+seconds = time.process_time() - started
 {after}
 told = {{
     "seconds": seconds,

@@ -96,7 +96,7 @@ def vdp_node(nuke: ModuleType, plate: str, out: Path | None = None, **values: An
     return node
 
 
-def until(nuke: ModuleType, met: Callable[[], Any], seconds: float = 120.0) -> list[str]:
+def until(nuke: ModuleType, met: Callable[[], Any], seconds: float = 240.0) -> list[str]:
     """Turn Nuke's event loop until a condition is met; the texts of the status knobs seen meanwhile."""
     seen: list[str] = []
     end = time.monotonic() + seconds

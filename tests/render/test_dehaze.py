@@ -7,9 +7,9 @@ from tests.model import tiny_shot
 from tests.model.tiny_shot import CPU, Recorder, shot_of, small
 from vdp_engine.check.layers_file import LayerFile
 from vdp_engine.equations import colour, half_ulps, recompose
-from vdp_engine.model import dehaze as model
 from vdp_engine.model import fit
-from vdp_engine.model.haze import DISPLAY, LEAST, LINEAR
+from vdp_engine.model.dehaze import objective
+from vdp_engine.model.dehaze.haze import DISPLAY, LEAST, LINEAR
 from vdp_engine.model.task import Phase
 from vdp_engine.motion import prep
 from vdp_engine.render import render
@@ -21,7 +21,7 @@ AIR = np.array([0.7, 0.8, 0.9], np.float32)
 @pytest.fixture(scope="module", autouse=True)
 def small_sizes():
     with small(), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(model.PHASES["vdp"], "draft", (Phase("haze", 4, 5e-3),))
+        patch.setitem(objective.PHASES["vdp"], "draft", (Phase("haze", 4, 5e-3),))
         yield
 
 

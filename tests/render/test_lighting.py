@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vdp_engine.model.relight import FILL
-from vdp_engine.model.relight_model import NetRelight
+from vdp_engine.model.relight.model import NetRelight
+from vdp_engine.model.relight.objective import FILL
 from vdp_engine.render.lighting import Controls, Lighting, relight, stops
 
 DEFAULT = Controls(strength=1.0, exposure=0.0, key_fill=FILL / 0.5, protect=1.0)

@@ -12,7 +12,8 @@ from tests.model.tiny_shot import CPU, FIRST, Recorder, shot_of, small, write_pl
 from tests.render.test_render import wild_plate
 from vdp_engine.check import check
 from vdp_engine.equations import EQUATIONS, half_ulps
-from vdp_engine.model import fit, relight
+from vdp_engine.model import fit
+from vdp_engine.model.relight import objective as relight
 from vdp_engine.model.task import Phase
 from vdp_engine.motion import prep
 from vdp_engine.render import render

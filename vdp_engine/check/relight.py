@@ -22,7 +22,7 @@ from vdp_engine.check.numbers import FrameNumbers
 from vdp_engine.check.signs import SIGNS_OF_FILES, Sign, Signs, flicker, given, mean_of, unreliable_motion, worst_by
 from vdp_engine.check.task import CheckTask, Show, grey, light
 from vdp_engine.equations import Channels, colour
-from vdp_engine.model.relight import DARKEST, LUMINANCE
+from vdp_engine.model.relight.objective import DARKEST, LUMINANCE
 from vdp_engine.plate import to_display
 from vdp_engine.settings import Settings
 

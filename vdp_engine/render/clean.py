@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
-from vdp_engine.model.appearance import fill
+from vdp_engine.model.layers.appearance import fill
 from vdp_engine.motion import follow_camera
 from vdp_engine.motion.sizes import Size
 from vdp_engine.render.resize import shrunk

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from vdp_engine.equations import RGB
 from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
-from vdp_engine.model.dehaze import NetDehaze
-from vdp_engine.model.haze import LEAST, LINEAR, brightness, guided_model, relative
+from vdp_engine.model.dehaze.haze import LEAST, LINEAR, brightness, guided_model, relative
+from vdp_engine.model.dehaze.model import NetDehaze
 from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window

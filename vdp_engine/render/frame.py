@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vdp_engine.equations import RGB, layer_names
 from vdp_engine.model import NetLayers
-from vdp_engine.model.appearance import fill
+from vdp_engine.model.layers.appearance import fill
 from vdp_engine.motion import MotionFrame
 from vdp_engine.motion.proxy import DARKEST
 from vdp_engine.motion.sizes import Size

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vdp_engine.model.relight import DARKEST, FILL, LUMINANCE, shoulder
-from vdp_engine.model.relight_model import NetRelight
+from vdp_engine.model.relight.model import NetRelight
+from vdp_engine.model.relight.objective import DARKEST, FILL, LUMINANCE, shoulder
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.resize import Box, enlarged, shrunk

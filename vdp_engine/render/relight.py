@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vdp_engine.equations import RGB, recompose_relight
 from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
-from vdp_engine.model.relight_model import NetRelight, RelightDecomposition
+from vdp_engine.model.relight.model import NetRelight, RelightDecomposition
 from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vdp_engine.model.airlight import Airlight
+from vdp_engine.model.dehaze.airlight import Airlight
 
 Array = NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.superpixels import Superpixels
+from vdp_engine.model.layers.superpixels import Superpixels
 from vdp_engine.motion import warp
 from vdp_engine.motion.sizes import Size
 

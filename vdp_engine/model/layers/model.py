@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d, one_hot
 
-from vdp_engine.model.consensus import shot_evidence
 from vdp_engine.model.features import perceptual
 from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.layers import LayersNets, LayersObjective, evidence_matte, frame_mattes, visibility
-from vdp_engine.model.steering import Rough
+from vdp_engine.model.layers.consensus import shot_evidence
+from vdp_engine.model.layers.objective import LayersNets, LayersObjective, evidence_matte, frame_mattes, visibility
+from vdp_engine.model.layers.steering import Rough
+from vdp_engine.model.layers.training import TrainingSet
 from vdp_engine.model.store import Stored
 from vdp_engine.model.task import Decomposition, TaskModel, hint_positions
-from vdp_engine.model.training import TrainingSet
 from vdp_engine.shot import Shot
 
 _LEFT_OUT = 0.05  # most that a track left to the background keeps of its matte

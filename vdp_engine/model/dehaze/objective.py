@@ -12,27 +12,23 @@ The equation is taken to hold in X^(1/g), g = 1 for scene-linear plates, see ``h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vdp_engine.model import losses
-from vdp_engine.model.features import perceptual
+from vdp_engine.model.dehaze.haze import LEAST
+from vdp_engine.model.dehaze.shot import Haze
 from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.haze import LEAST
-from vdp_engine.model.shot_haze import Haze, shot_haze
-from vdp_engine.model.store import Stored
-from vdp_engine.model.task import Decomposition, Phase, TaskModel
-from vdp_engine.model.training import KeyFrames
+from vdp_engine.model.keyframes import KeyFrames
+from vdp_engine.model.task import Phase
 from vdp_engine.model.unet import UNet
 from vdp_engine.motion import warp
 from vdp_engine.motion.flow_rgb import CHANNELS as FLOW_RGB_CHANNELS
 from vdp_engine.plate import log_decode, log_encode
 from vdp_engine.settings import Quality, Settings
-from vdp_engine.shot import Shot
 
 _BATCH_PAIRS = 2
 
@@ -51,25 +47,6 @@ PHASES: dict[str, dict[Quality, tuple[Phase, ...]]] = {
         "final": (Phase("paper", 400, 2e-3),),
     },
 }
-
-
-@dataclass(frozen=True)
-class NetDehaze:
-    """What the nets say of one frame, at net size; float32 on the CPU.
-
-    Attributes:
-        transmission: (1 or 3, h, w), ``LEAST`` to 1, in the light of ``exponent``.
-        clear: (3, h, w), J of the RGB-Net, log-encoded.
-        airlight: (3,), scene-linear.
-        confidence: (h, w), 0 to 1.
-        exponent: of the light in which the equation holds.
-    """
-
-    transmission: Tensor
-    clear: Tensor
-    airlight: Tensor
-    confidence: Tensor
-    exponent: float
 
 
 class DehazeNets(nn.Module):
@@ -223,50 +200,3 @@ class DehazeObjective:
         first, second = torch.cat([through, clear], 1).chunk(2)
         carried, inside = warp(second, flow)
         return losses.warp(first, carried, (inside * trust)[:, None])
-
-
-@torch.no_grad()
-def apply_dehaze(
-    nets: DehazeNets, kept: Mapping[str, Tensor], facts: Mapping[str, Any], frames: NetFrames, at: int
-) -> NetDehaze:
-    """T, J and A of the frame at a position of the shot, at net size.
-
-    The mean of net and evidence in optical depth: the net smooths what the dark channel makes of single things, and the
-    dark channel holds the net to each frame. After the paper's objective, the net alone.
-    """
-    frame, device = frames[at], nets.mean.device
-    image = frame.image[None].to(device)
-    dark, wanted = kept["acted_on"][at].float(), kept["wanted"][at].float()
-    net = nets.transmission(image, frame.flow_rgb[None].to(device), dark[None, None].to(device))[0, 0].cpu()
-    through = (net * dark).sqrt() if nets.told else net
-    # Sure where all the haze that was seen is taken off, and where the net, who knows the whole shot, agrees.
-    agreed = torch.exp(-(net.log() - dark.log()).abs())
-    confidence = (wanted / through).clamp(0, 1) * agreed
-    channels = through[None]
-    if facts["by_colour"]:
-        channels = (through[None] ** kept["depths"][:, None, None]).clamp(LEAST, 1)
-    return NetDehaze(channels, nets.clear(image)[0].cpu(), kept["airlight"][at], confidence, float(facts["exponent"]))
-
-
-def _objective(shot: Shot, frames: NetFrames, device: torch.device, begun: Mapping[str, Any] | None) -> DehazeObjective:
-    haze = shot_haze(shot, frames)
-    training = KeyFrames.of(frames).to(device)
-    features = perceptual(device)
-    torch.manual_seed(shot.settings.seed)
-    return DehazeObjective(training, shot.settings, haze, features)
-
-
-def _decomposition(stored: Stored, frames: NetFrames, device: torch.device) -> Decomposition[NetDehaze]:
-    nets = DehazeNets(told=stored.facts["objective"] == "vdp")
-    nets.load_state_dict(stored.group("nets"))
-    nets.to(device).eval()
-    kept = stored.group("shot")
-    return Decomposition(
-        stored.facts["digest"],
-        stored.facts,
-        kept,
-        lambda position: apply_dehaze(nets, kept, stored.facts, frames, position),
-    )
-
-
-TASK = TaskModel(_objective, _decomposition)

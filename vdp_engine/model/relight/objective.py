@@ -29,8 +29,8 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from vdp_engine.model import losses
 from vdp_engine.model.frames import NetFrames
+from vdp_engine.model.keyframes import KeyFrames
 from vdp_engine.model.task import Phase
-from vdp_engine.model.training import KeyFrames
 from vdp_engine.model.unet import UNet
 from vdp_engine.motion import warp
 from vdp_engine.motion.flow_rgb import CHANNELS as FLOW_RGB_CHANNELS

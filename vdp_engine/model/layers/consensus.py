@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdp_engine.model.frames import NetFrames, without_border
-from vdp_engine.model.steering import Rough, believed, steer
-from vdp_engine.model.superpixels import Superpixels, lab_picture
+from vdp_engine.model.layers.steering import Rough, believed, steer
+from vdp_engine.model.layers.superpixels import Superpixels, lab_picture
 
 Array = NDArray[np.float32]
 

@@ -12,10 +12,18 @@ from torch import Tensor
 
 from vdp_engine.model.features import perceptual
 from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.relight import DARKEST, FILL, RelightNets, RelightObjective, brightest, grey_stops, stops
+from vdp_engine.model.keyframes import KeyFrames
+from vdp_engine.model.relight.objective import (
+    DARKEST,
+    FILL,
+    RelightNets,
+    RelightObjective,
+    brightest,
+    grey_stops,
+    stops,
+)
 from vdp_engine.model.store import Stored
 from vdp_engine.model.task import Decomposition, TaskModel, hint_positions
-from vdp_engine.model.training import KeyFrames
 from vdp_engine.motion import shot_sizes, warp
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import log_decode

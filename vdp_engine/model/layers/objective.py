@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from vdp_engine.model import losses
-from vdp_engine.model.appearance import colour_posterior, fill, lab_cells
 from vdp_engine.model.frames import NetFrames
+from vdp_engine.model.layers.appearance import colour_posterior, fill, lab_cells
+from vdp_engine.model.layers.tracks import MOST_FOREGROUNDS, find_tracks, steered_tracks
+from vdp_engine.model.layers.training import TrainingSet
 from vdp_engine.model.task import Phase
-from vdp_engine.model.tracks import MOST_FOREGROUNDS, find_tracks, steered_tracks
-from vdp_engine.model.training import TrainingSet
 from vdp_engine.model.unet import UNet
 from vdp_engine.motion import warp
 from vdp_engine.motion.flow_rgb import CHANNELS as FLOW_RGB_CHANNELS

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from vdp_engine.model.appearance import LAB_BINS
+from vdp_engine.model.layers.appearance import LAB_BINS
 from vdp_engine.settings import MOST_LAYERS
 
 _ON = 0.5

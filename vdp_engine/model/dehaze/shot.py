@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdp_engine.model.airlight import Airlight, estimate_airlight, shot_airlight
-from vdp_engine.model.frames import NetFrames
-from vdp_engine.model.haze import (
+from vdp_engine.model.dehaze.airlight import Airlight, estimate_airlight, shot_airlight
+from vdp_engine.model.dehaze.haze import (
     LEAST,
     Array,
     believed,
@@ -21,6 +20,7 @@ from vdp_engine.model.haze import (
     relative,
     tempered,
 )
+from vdp_engine.model.frames import NetFrames
 from vdp_engine.model.task import hint_positions
 from vdp_engine.plate import log_decode
 from vdp_engine.settings import Settings
