@@ -1,9 +1,10 @@
 """One surface of a generated scene: a picture, and the maps by which both frames look it up.
 
 Frame 0 looks it up at ``u0(p)``, a projective map, and frame 1 at ``u1(p) + d(u1(p))`` with ``u1 = u0 o M^-1``, ``M``
-the projective map that carries the layer from frame to frame and ``d`` an elastic bend of it. What lies at p in frame 0 therefore lies at ``M u0^-1 y`` in frame 1, where
-``y + d(y) = u0(p)``, and what lies at q in frame 1 came from ``u0^-1(u1(q) + d(u1(q)))``: flow both ways follows from
-the maps, to the last digit but for the solution of one fixed-point equation, and never from the pictures.
+the projective map that carries the layer from frame to frame and ``d`` an elastic bend of it. What lies at p in frame
+0 therefore lies at ``M u0^-1 y`` in frame 1, where ``y + d(y) = u0(p)``, and what lies at q in frame 1 came from
+``u0^-1(u1(q) + d(u1(q)))``: flow both ways follows from the maps, to the last digit but for the solution of one fixed-
+point equation, and never from the pictures.
 """
 
 from __future__ import annotations
