@@ -262,12 +262,13 @@ def _clip_tables(flows: dict[str, Flow], names: list[str] | None, frames: int) -
 
 def _curve(folder: Path) -> str:
     lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    rows = [
-        f"| {line['step']} | {line['cpu seconds'] / 3600:.2f} | {line['loss']} | {line['validation']} |"
-        for line in lines
-    ]
-    head = "| step | CPU hours | loss | EPE on validation scenes |\n|---|---|---|---|"
-    return f"## Training; DIS has {lines[-1]['start']} on the validation scenes\n\n" + "\n".join([head, *rows])
+    rows = ["| step | CPU hours | loss | EPE | EPE of what moves by itself |", "|---|---|---|---|---|"]
+    for line in lines:
+        cells = line["step"], f"{line['cpu seconds'] / 3600:.2f}", line["loss"], line["validation"], line.get("own", "")
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    last = lines[-1]
+    rows.append(f"| DIS | | | {last['start']} | {last['own start']} |")
+    return "## Training: scenes of the training family that are not trained on\n\n" + "\n".join(rows)
 
 
 if __name__ == "__main__":

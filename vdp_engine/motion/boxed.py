@@ -24,7 +24,7 @@ from vdp_engine.settings import Quality
 WEIGHTS = Path(__file__).with_name("flow.safetensors")
 """Half precision; written by ``vdp_engine.flow_training``."""
 
-CORRECTIONS: dict[Quality, tuple[int, int]] = {"draft": (2, 1), "standard": (3, 2), "final": (4, 2)}
+CORRECTIONS: dict[Quality, tuple[int, int]] = {"draft": (3, 1), "standard": (3, 2), "final": (4, 2)}
 """How often flow is corrected at 1/8 and at 1/4 of its size. Trained with that of standard."""
 
 _CPU_AT_ONCE = 2  # a pair in work takes some hundreds of megabytes
