@@ -1,10 +1,11 @@
 """The network that mends optical flow: what to add to DIS, and how far to trust the sum.
 
 It looks at both pictures at 1/8 and 1/4 of their size, compares features around where the flow leads, and corrects the
-flow a few times at each size, as RAFT does (Teed and Deng, ECCV 2020) but in a small neighbourhood (as in PWC-Net,
-Sun et al., CVPR 2018), since the start is near already. Beside the pictures it sees three things that a pair of flow
-fields tells by itself: the start, how far the flow back disagrees with it, and the camera motion fitted to it. The
-last layers are zero before training, so that the network begins as the identity on its start.
+flow a few times at each size, as RAFT does (Teed and Deng, ECCV 2020) but in a small neighbourhood (as in PWC-Net, Sun
+et al., CVPR 2018), since the start is near already. Beside the pictures it sees three things that a pair of flow
+fields tells by itself: the start, how far the flow back disagrees with it, and the camera motion fitted to it; and how
+well the pictures agree along the start and along the camera motion. The last layers are zero before training, so that
+the network begins as the identity on its start.
 """
 
 from __future__ import annotations
@@ -94,8 +95,9 @@ class FlowNet(nn.Module):
         eight = self.to8(four)
         match4, match8 = (normalize(one.float(), dim=1) for one in (self.match4(four), self.match8(eight)))
         told = torch.cat([clues.start, clues.disagreement, clues.camera], 1)
+        fits = torch.cat([_misfit(clues, flow) for flow in (clues.start, clues.camera)], 1)
 
-        told8 = avg_pool2d(told, _COARSE) / _COARSE
+        told8, fits8 = avg_pool2d(told, _COARSE) / _COARSE, avg_pool2d(fits, _COARSE)
         hidden, context = self.context8(eight[:count]).chunk(2, 1)
         hidden, context = torch.tanh(hidden), relu(context)
         pair8 = match8[:count], match8[count:]
@@ -107,11 +109,11 @@ class FlowNet(nn.Module):
             flow16 = avg_pool2d(flow, 2, ceil_mode=True) / 2
             far = compare(pair16[0], pair16[1], flow16, _RADIUS16)
             far = interpolate(far, size=near.shape[-2:], mode="nearest")
-            hidden, more = self.update8(hidden, context, torch.cat([near, far], 1), told8, flow)
+            hidden, more = self.update8(hidden, context, torch.cat([near, far], 1), told8, fits8, flow)
             change = change.detach() + more
             on_the_way.append((told8[:, :2] + change) * _COARSE)
 
-        told4 = avg_pool2d(told, _FINE) / _FINE
+        told4, fits4 = avg_pool2d(told, _FINE) / _FINE, avg_pool2d(fits, _FINE)
         more_hidden, context = self.context4(four[:count]).chunk(2, 1)
         up = interpolate(self.carry(hidden).float(), scale_factor=2.0, mode="bilinear", align_corners=False)
         hidden, context = torch.tanh(more_hidden + up), relu(context)
@@ -120,7 +122,7 @@ class FlowNet(nn.Module):
         for _ in range(fine):
             flow = told4[:, :2] + change.detach()
             near = compare(match4[:count], match4[count:], flow, _RADIUS4)
-            hidden, more = self.update4(hidden, context, near, told4, flow)
+            hidden, more = self.update4(hidden, context, near, told4, fits4, flow)
             change = change + more if not finest else change.detach() + more
             detail = self.detail(hidden)
             replace, trust = pixel_shuffle(self.last(detail).float(), _FINE).unbind(1)
@@ -155,7 +157,7 @@ class _Update(nn.Module):
 
     def __init__(self, compared: int, hidden: int) -> None:
         super().__init__()
-        told = 3 * 3
+        told = 3 * 3 + 2
         self.seen = nn.Conv2d(compared, hidden, 1)
         self.motion = nn.Conv2d(hidden + told, hidden - 8, 3, padding=1)
         self.gate = nn.Conv2d(hidden + hidden + hidden - 8 + told, 2 * hidden, 3, padding=1)
@@ -163,17 +165,23 @@ class _Update(nn.Module):
         self.change = nn.Conv2d(hidden, 2, 3, padding=1)
 
     def forward(
-        self, hidden: Tensor, context: Tensor, compared: Tensor, told: Tensor, flow: Tensor
+        self, hidden: Tensor, context: Tensor, compared: Tensor, told: Tensor, fits: Tensor, flow: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The new hidden state, and what to add to the flow."""
         start, disagreement, camera = told.chunk(3, 1)
         offsets = [_measured(one) for one in (start - flow, disagreement, camera - flow)]
-        beside = torch.cat(offsets, 1)
+        beside = torch.cat([*offsets, fits], 1)
         motion = relu(self.motion(torch.cat([relu(self.seen(compared)), beside.to(hidden.dtype)], 1)))
         gate, new = self.gate(torch.cat([hidden, context, motion, beside.to(hidden.dtype)], 1)).chunk(2, 1)
         gate = torch.sigmoid(gate)
         hidden = (1 - gate) * hidden + gate * torch.tanh(new)
         return hidden, self.change(relu(self.head(hidden))).float()
+
+
+def _misfit(clues: Clues, flow: Tensor) -> Tensor:
+    """(N, 1, h, w), 0 to 1: how far the second picture, fetched along ``flow``, is from the first."""
+    apart = (clues.first - _fetched(clues.second, flow)).abs().mean(1, keepdim=True)
+    return apart / (apart + 0.1)
 
 
 def _measured(offset: Tensor) -> Tensor:
