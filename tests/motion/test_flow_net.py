@@ -1,5 +1,6 @@
 """The network that mends DIS, and the estimator around it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,36 @@ def test_the_same_pair_gives_the_same_flow() -> None:
     estimator = BoxedFlow(restless(), "vdp", CPU, "standard")
     flows = [estimator.flow(*proxies()) for _ in range(2)]
     np.testing.assert_array_equal(*flows)
+
+
+def test_both_ways_of_a_pair_at_once_share_dis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way is worked out once, whoever asks first, and the threads get what one alone gets."""
+    asked: list[tuple[int, int]] = []
+    real = DisFlow.flow
+
+    def counted(self: DisFlow, source: Proxy, target: Proxy) -> np.ndarray:
+        asked.append((source.frame, target.frame))
+        return real(self, source, target)
+
+    alone = [BoxedFlow(restless(), "vdp", CPU, "standard").flow(*pair) for pair in (proxies(), proxies()[::-1])]
+    monkeypatch.setattr(DisFlow, "flow", counted)
+    estimator, (first, second) = BoxedFlow(restless(), "vdp", CPU, "standard"), proxies()
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(estimator.flow, (first, second), (second, first)))
+    assert sorted(asked) == [(1, 2), (2, 1)]
+    for flow, wanted in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(flow, wanted)
+
+
+def test_an_error_of_dis_reaches_everyone_who_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: DisFlow, source: Proxy, target: Proxy) -> np.ndarray:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(DisFlow, "flow", broken)
+    estimator, pair = BoxedFlow(FlowNet(), "vdp", CPU, "draft"), proxies()
+    for _ in range(2):
+        with pytest.raises(MemoryError, match="no room"):
+            estimator.flow(*pair)
 
 
 def test_the_name_tells_weights_quality_and_dark_plates_apart(tmp_path: Path) -> None:

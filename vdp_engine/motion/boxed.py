@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import cv2
@@ -45,7 +46,7 @@ class BoxedFlow:
         self._net = net.to(device).eval()
         self._device = device
         self._corrections = CORRECTIONS[quality]
-        self._dis = DisFlow(dark=dark)
+        self._dis = _Remembered(DisFlow(dark=dark))
         self._turn = threading.Semaphore(_CPU_AT_ONCE if device.type == "cpu" else 1)
 
     @classmethod
@@ -76,6 +77,38 @@ class BoxedFlow:
             flow = mended.flow[0, :, :height, :width].float().cpu()
             trust = torch.sigmoid(mended.trust[0, :height, :width].float()).cpu()
         return np.ascontiguousarray(flow.nan_to_num(0.0, 0.0, 0.0).numpy()), np.ascontiguousarray(trust.numpy())
+
+
+class _Remembered:
+    """DIS of the pairs asked for last: a pair is wanted both ways, and each way asks for both."""
+
+    _MOST = 8
+
+    def __init__(self, dis: DisFlow) -> None:
+        self._dis = dis
+        self._lock = threading.Lock()
+        # The proxies are kept with it, so that no other one can get their identity.
+        self._found: dict[tuple[int, int], tuple[Proxy, Proxy, Future[NDArray[np.float32]]]] = {}
+
+    def flow(self, source: Proxy, target: Proxy) -> NDArray[np.float32]:
+        """As ``DisFlow.flow``; a thread that asks for what another one is working out waits for it."""
+        key = id(source), id(target)
+        with self._lock:
+            known = self._found.get(key)
+            if known is None:
+                mine: Future[NDArray[np.float32]] = Future()
+                self._found[key] = (source, target, mine)
+                while len(self._found) > self._MOST:
+                    del self._found[next(iter(self._found))]
+        if known is not None:
+            return known[2].result()
+        try:
+            mine.set_result(self._dis.flow(source, target))
+        except BaseException as error:
+            mine.set_exception(error)
+            with self._lock:
+                self._found.pop(key, None)
+        return mine.result()
 
 
 def read_weights(path: Path = WEIGHTS) -> tuple[FlowNet, str]:
