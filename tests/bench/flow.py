@@ -177,7 +177,7 @@ def _fetched(x: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cost(name: str, flow: Flow) -> None:
-    """Print processor seconds of a pair of demo frames at 480p, one thread; for ``_cost_cells`` to read."""
+    """Print processor seconds of a pair of demo frames at 480p, one thread; for ``_costs`` to read."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     scene = Scene(_DEMO_SIZE[1], _DEMO_SIZE[0], _DEMO_FRAMES)
@@ -190,15 +190,16 @@ def cost(name: str, flow: Flow) -> None:
     print(json.dumps({"name": name, "seconds": min(seconds[1:])}))
 
 
-def _cost_cells(name: str, scratch: Path, weights: Path | None) -> str:
-    """Seconds, and MiB above those of the process that loads everything and estimates nothing."""
+def _costs(names: Sequence[str], scratch: Path, weights: Path | None) -> dict[str, str]:
+    """Seconds, and MiB above those of a process that loads everything and estimates nothing."""
     log = scratch / "cost.log"
     options = ["--weights", str(weights)] if weights else []
-    peaks = [
-        run_child([sys.executable, __file__, "--cost", one, *options], log=log).peak_mib for one in ("nothing", name)
-    ]
-    told = json.loads(log.read_text().splitlines()[-1])
-    return f"{told['seconds']:.2f} | {peaks[1] - peaks[0]:.0f}"
+    measured = {}
+    for name in ("nothing", *names):
+        peak = run_child([sys.executable, __file__, "--cost", name, *options], log=log).peak_mib
+        measured[name] = json.loads(log.read_text().splitlines()[-1])["seconds"], peak
+    idle = measured["nothing"][1]
+    return {name: f"{measured[name][0]:.2f} | {max(0, measured[name][1] - idle):.0f}" for name in names}
 
 
 def main() -> None:
@@ -235,7 +236,7 @@ def main() -> None:
 
 
 def _known_tables(flows: dict[str, Flow], scratch: Path, weights: Path | None) -> Iterator[str]:
-    costs = {name: _cost_cells(name, scratch, weights) for name in flows}
+    costs = _costs(list(flows), scratch, weights)
     yield f"## {_SCENES} held-out scenes of {_SCENE_SIZE[0]}x{_SCENE_SIZE[1]}; cost of a pair at 480x854"
     yield known_table(list(scene_pairs()), flows, costs)
     yield f"## The demo plate at {_DEMO_SIZE[0]}x{_DEMO_SIZE[1]}"
