@@ -130,6 +130,46 @@ def test_edges_count_more_than_standing_still():
     assert level(stepped, edges) < 0.36
 
 
+def disk(away, radius, *, at=0, known=None):
+    """A hint at twice the size of ``away``: white within ``radius``, black where else it knows."""
+    inside = (away < radius).repeat(2, 0).repeat(2, 1).astype(np.float32)
+    told = np.ones_like(inside) if known is None else known.repeat(2, 0).repeat(2, 1)
+    return {at: np.stack([inside * told, (1 - inside) * told]).astype(np.float32)}
+
+
+@pytest.mark.parametrize("right", [0.35, 0.45, 0.55, 0.65])
+def test_the_level_is_that_of_the_hints(right):
+    evidence, away = hill()
+    found = level(evidence, np.ones_like(evidence), [disk(away, 30 * (1 - right), at=1)])
+    assert found == pytest.approx(right, abs=0.051)
+
+
+def test_hints_of_several_layers_are_one_foreground():
+    evidence, away = hill()
+    edges = np.ones_like(evidence)
+    core, shell = disk(away, 10), disk(np.where(away < 10, 99, away), 18)
+    assert level(evidence, edges, [core, shell]) == pytest.approx(level(evidence, edges, [disk(away, 18)]), abs=0.026)
+    assert level(evidence, edges, [core]) > level(evidence, edges, [core, shell]) + 0.1
+
+
+def test_what_moves_apart_from_what_is_hinted_does_not_change_the_level(monkeypatch):
+    monkeypatch.setattr(consensus, "_UNSTEADY", 0.0)
+    evidence, away = hill((60, 160))
+    other = evidence.copy()
+    other[:, :, :40] = 0.57  # as large as the hinted thing and more
+    edges, hints = np.ones_like(evidence), [disk(away, 19)]
+    alone = level(evidence, edges, hints)
+    assert alone < 0.45
+    assert level(other, edges, hints) == alone
+
+
+def test_a_hint_that_knows_nothing_changes_no_level():
+    evidence, away = hill()
+    edges = np.broadcast_to(np.where(np.abs(away - 15) < 0.8, 20.0, 0.5), evidence.shape).astype(np.float32)
+    nothing = [disk(away, 10, known=np.zeros(away.shape))]
+    assert level(evidence, edges, nothing) == level(evidence, edges)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_evidence_without_any_outline_has_a_level_too(value):
     flat = np.full((2, 8, 8), value, np.float32)
@@ -249,7 +289,9 @@ def test_what_is_hinted_is_the_sure_inside_of_its_picture():
     assert not hinted[2][~on(RED, 2)].any()
 
 
-def test_where_a_hint_does_not_know_motion_decides_as_without_it():
+def test_where_a_hint_does_not_know_motion_decides_as_without_it(monkeypatch):
+    # Without hints the frames of the shot would vote first.
+    monkeypatch.setattr(consensus, "agreed", lambda frames, cut, moving, evidence: moving)
     frames = things_shot(RED, BLUE)
     plain = shot_evidence(frames).moving[2]
     found = shot_evidence(frames, [hint(RED, 2, outside=False)], 1).moving[2]

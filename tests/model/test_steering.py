@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from tests.model.net_fakes import Thing, things_shot
 from vdp_engine.model.layers.consensus import picture_range, superpixels
-from vdp_engine.model.layers.steering import believed, steer
+from vdp_engine.model.layers.steering import believed, steer, steer_each
 
 SIZE = (48, 64)
 COUNT, MIDDLE = 7, 3
@@ -186,3 +186,16 @@ def test_a_second_hint_mends_what_the_first_left_out():
     assert (found[6][on(BLUE, 6)] > 0).mean() > 0.9
     for position in range(COUNT):
         assert (found[position][on(RED, position)] > 0).mean() > 0.95
+
+
+def test_hints_carried_together_know_nothing_of_each_other():
+    frames = shot(RED, BLUE)
+    images = torch.stack([frames[position].image for position in range(frames.count)])
+    cut, motion = superpixels(frames, *picture_range(images)), motion_of(RED, BLUE)
+    last = frames.count - 1
+    twice = {position: picture(on(RED, position)) for position in (1, last)}
+    hints = [{0: picture(on(RED, 0))}, {2: picture(on(BLUE, 2))}, twice]
+    together = steer_each(frames, cut, motion, hints)
+    for answer, one in zip(together, hints, strict=True):
+        np.testing.assert_array_equal(answer, steer(frames, cut, motion, one))
+    assert steer_each(frames, cut, motion, []) == []

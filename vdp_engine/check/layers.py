@@ -29,18 +29,18 @@ THRESHOLDS: Mapping[str, float] = {
     # Softness of the foreground: 0.5 is an even half grey; hair, blur and defocus of small objects stay under 0.3.
     # Seen: 0.04 to 0.12.
     "layers.grey": 0.35,
-    # Mean agreement of mattes and evidence: below it the mattes show something other than what moves. Seen: 0.45 on
-    # libby, whose dog runs behind poles, else 0.71 up.
+    # Mean agreement of mattes and evidence: below it the mattes show something other than what moves. Seen: 0.27 on
+    # libby, whose dog runs behind poles, else 0.72 up.
     "layers.disagree": 0.6,
-    # Share of the foreground's outline on the picture's border. Seen: 0.15 on blackswan, where water ripples, else up
-    # to 0.03.
+    # Share of the foreground's outline on the picture's border. Seen: 0.17 on blackswan, where water ripples, else up
+    # to 0.04.
     "layers.border": 0.1,
-    # Change of the mattes along the motion from frame to frame, for their area. Seen: 0.10 on libby and 0.09 on
-    # drift-straight, whose car is half lost in some frames, else up to 0.06.
+    # Change of the mattes along the motion from frame to frame, for their area. Seen: 0.09 on libby, whose
+    # dog is lost in some frames, else up to 0.06.
     "layers.unsteady": 0.08,
     # Largest coverage of a layer in any frame: less than this (a 26 × 26 patch of HD) is an empty layer.
     "layers.too_many": 0.0003,
-    # What moves by itself away from all mattes, for their area. Seen: 1.04 on libby, else up to 0.27.
+    # What moves by itself away from all mattes, for their area. Seen: 3.8 on libby, else up to 0.30.
     "layers.too_few": 0.45,
 }
 

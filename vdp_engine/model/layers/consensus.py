@@ -6,8 +6,8 @@ those of the whole shot that look most like it (non-local consensus voting: Fakt
 Non-Local Consensus Voting", BMVC 2014).
 
 How much evidence then makes an object differs from shot to shot: rippling water around a swan shows more of it than a
-dancer's planted foot. It is decided once for the shot, by where the outline lies best on edges of the picture and
-stands still when the level is changed a little.
+dancer's planted foot. It is decided once for the shot, by where the outline lies best on edges of the picture, stands
+still when the level is changed a little, and is that of the artist's hints.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from vdp_engine.model.frames import NetFrames, without_border
+from vdp_engine.model.layers.agreement import agreed
 from vdp_engine.model.layers.steering import Rough, believed, steer
 from vdp_engine.model.layers.superpixels import Superpixels, lab_picture
+from vdp_engine.motion.sizes import Size
 
 Array = NDArray[np.float32]
 
@@ -71,10 +74,10 @@ def shot_evidence(frames: NetFrames, hints: Sequence[Rough] = (), foregrounds: i
     cut = superpixels(frames, low, high)
     votes = cut.paint(vote(cut, cut.means(gathered)), frames.size)
     shared = (gathered + votes / max(float(np.quantile(votes, _STRONGEST)), 1e-3)) / 2
-    moving = np.asarray(shared - level(shared, outlines(images, low, high)), np.float32)
+    moving = np.asarray(shared - level(shared, outlines(images, low, high), hints), np.float32)
     if not hints:
         nothing = np.zeros(moving.shape, np.uint8)
-        return ShotEvidence(moving, nothing, nothing > 0)
+        return ShotEvidence(agreed(frames, cut, moving, gathered), nothing, nothing > 0)
     return _steered(frames, cut, moving, hints, foregrounds)
 
 
@@ -167,9 +170,15 @@ def outlines(images: Tensor, low: float, high: float) -> Array:
     return np.asarray(stacked / max(float(stacked.mean()), 1e-6), np.float32)
 
 
-def level(evidence: Array, edges: Array) -> float:
-    """The level of ``evidence`` (T, h, w) above which things belong to the foreground, one for the shot."""
+def level(evidence: Array, edges: Array, hints: Sequence[Rough] = ()) -> float:
+    """The level of ``evidence`` (T, h, w) above which things belong to the foreground, one for the shot.
+
+    Args:
+        edges: (T, h, w), as ``outlines`` gives it.
+        hints: of all layers; what is above the level should be what they say.
+    """
     ordered = np.sort(evidence, axis=None)
+    told = _told(hints, (evidence.shape[1], evidence.shape[2]))
 
     def above(threshold: float) -> float:
         return 1 - float(np.searchsorted(ordered, threshold)) / len(ordered)
@@ -180,5 +189,32 @@ def level(evidence: Array, edges: Array) -> float:
         rim = np.stack([one - cv2.erode(one, np.ones((3, 3), np.uint8)) for one in inside]) > 0
         on_edges = float(edges[rim].mean()) if rim.any() else 0.0
         change = (above(threshold - _SLACK) - above(threshold + _SLACK)) / (above(threshold) + 1e-4)
-        scores.append(np.log(on_edges + 1e-6) - _UNSTEADY * change)
+        as_told = _overlap(inside > 0, told) if told else 1.0
+        scores.append(np.log(on_edges + 1e-6) - _UNSTEADY * change + np.log(as_told + 1e-6))
     return float(_LEVELS[int(np.argmax(scores))])
+
+
+def _told(hints: Sequence[Rough], size: Size) -> dict[int, tuple[Array, Array]]:
+    """What all hints together say of foreground, by position: -1 to 1, and how far to believe it, (h, w) each."""
+    told = {}
+    for position in sorted({position for hint in hints for position in hint}):
+        pictures = [hint[position] for hint in hints if position in hint]
+        inside = np.max([picture[0] for picture in pictures], axis=0)
+        outside = np.min([picture[1] for picture in pictures], axis=0) * (1 - inside)
+        told[position] = believed(np.stack([inside, outside]).astype(np.float32), size)
+    return told
+
+
+def _overlap(inside: NDArray[np.bool_], told: dict[int, tuple[Array, Array]]) -> float:
+    """Intersection over union of hints with what hangs together with them in ``inside`` (T, h, w).
+
+    What moves somewhere else may be another layer, and a hinted one is told from it later by its looks.
+    """
+    shared, either = 0.0, 0.0
+    for position, (value, weight) in told.items():
+        labels, _ = ndimage.label(inside[position], np.ones((3, 3), bool))
+        touched = np.unique(labels[(value * weight > 0.5) & inside[position]])
+        found = np.isin(labels, touched[touched > 0])
+        shared += float(weight[found & (value > 0)].sum())
+        either += float(weight[found | (value > 0)].sum())
+    return shared / max(either, 1e-6)

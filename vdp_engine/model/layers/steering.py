@@ -9,7 +9,7 @@ comes nearer is followed. Towards the rim of a hint less is taken from it, and m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -55,22 +55,18 @@ def steer(frames: NetFrames, cut: Superpixels, motion: Array, hint: Rough) -> Ar
         motion: (T, h, w), signed evidence that a pixel moves by itself.
         hint: of one frame at least.
     """
-    walk = _Walk(frames, cut, motion, hint)
-    onward, back = walk.along(1), walk.along(-1)
-    hinted = np.array(sorted(walk.starts))
-    steered = np.empty_like(motion)
-    for position in range(frames.count):
-        # Between two hinted frames the nearer one has more to say.
-        before = position - hinted[hinted <= position].max(initial=-(10**9))
-        after = hinted[hinted >= position].min(initial=10**9) - position
-        if position not in onward:
-            steered[position] = back[position]
-        elif position not in back:
-            steered[position] = onward[position]
-        else:
-            share = after / max(before + after, 1)
-            steered[position] = share * onward[position] + (1 - share) * back[position]
-    return steered
+    return steer_each(frames, cut, motion, [hint])[0]
+
+
+def steer_each(frames: NetFrames, cut: Superpixels, motion: Array, hints: Sequence[Rough]) -> list[Array]:
+    """What ``steer`` says of each hint, none of which knows of the others.
+
+    What looks alike is looked up once for all of them, which is most of the work.
+    """
+    spread = _spread(cut.looks)
+    walks = [_Walk(frames, cut, motion, hint, spread) for hint in hints]
+    onward, back = _along(walks, 1), _along(walks, -1)
+    return [walk.both(onward.pop(0), back.pop(0)) for walk in walks]  # let go of, for memory
 
 
 def believed(hint: Array, size: Size) -> tuple[Array, Array]:
@@ -88,72 +84,126 @@ def believed(hint: Array, size: Size) -> tuple[Array, Array]:
     return np.where(weight > 1e-3, (inside - outside) / np.maximum(weight, 1e-3), 0), weight
 
 
+def _along(walks: Sequence[_Walk], step: int) -> list[dict[int, Array]]:
+    """What each walk finds on its way through the shot in the direction of ``step``: evidence (h, w) by position."""
+    ways = [_Way(walk, step) for walk in walks]
+    for position in range(walks[0].frames.count)[::step] if walks else ():
+        alike = _Alike(walks[0].cut, position)
+        for way in ways:
+            way.go(position, alike)
+    return [way.found for way in ways]
+
+
 class _Walk:
-    def __init__(self, frames: NetFrames, cut: Superpixels, motion: Array, hint: Rough) -> None:
-        self._frames, self._cut, self._motion = frames, cut, motion
-        self._hinted: dict[int, tuple[Array, _Answer]] = {}
-        self._elsewhere: dict[int, tuple[Array, Array]] = {}
+    """One hint, and what it says of the frames it is of."""
+
+    def __init__(self, frames: NetFrames, cut: Superpixels, motion: Array, hint: Rough, spread: Tensor) -> None:
+        self.frames, self.cut, self.motion, self.spread = frames, cut, motion, spread
+        self.hinted: dict[int, tuple[Array, _Answer]] = {}
+        self.elsewhere: dict[int, tuple[Array, Array]] = {}
         for position, picture in hint.items():
             value, weight = believed(picture, frames.size)
             evidence = 0.5 * (1 - weight) * motion[position] + _SURE * weight * value
-            answer = self._answer(position, evidence)
+            answer = self.answer(position, evidence)
             known = cut.frame(position).means(weight[None])[0]
             if (value > 0).any():
                 known = np.maximum(known, 0.3)
             else:
-                self._elsewhere[position] = value, weight
-            self._hinted[position] = evidence.astype(np.float32), _Answer(answer.value, known)
+                self.elsewhere[position] = value, weight
+            self.hinted[position] = evidence.astype(np.float32), _Answer(answer.value, known)
         # A frame of which only the outside is known is no place to start from, if there is another.
-        self.starts = self._hinted.keys() - self._elsewhere.keys() or self._hinted.keys()
-        self._spread = _spread(cut.looks)
+        self.starts = self.hinted.keys() - self.elsewhere.keys() or self.hinted.keys()
 
-    def along(self, step: int) -> dict[int, Array]:
-        """Evidence (h, w) by position, from the first of ``starts`` in the direction of ``step`` to the end."""
-        position = min(self.starts) if step > 0 else max(self.starts)
-        found: dict[int, Array] = {}
-        answers: dict[int, _Answer] = {}
-        while 0 <= position < self._frames.count:
-            if position in self.starts:
-                found[position], answers[position] = self._hinted[position]
+    def answer(self, position: int, evidence: Array) -> _Answer:
+        """What evidence (h, w) says of the superpixels of a frame."""
+        cut = self.cut.frame(position)
+        value = cut.means(np.clip(_GAIN * evidence, -1, 1)[None])[0]
+        weight = cut.means(np.clip(np.abs(_GAIN * evidence), 0.05, 1)[None])[0]
+        return _Answer(value, weight)
+
+    def both(self, onward: Mapping[int, Array], back: Mapping[int, Array]) -> Array:
+        """The evidence of the whole shot, (T, h, w), from what was found in each direction."""
+        hinted = np.array(sorted(self.starts))
+        steered = np.empty_like(self.motion)
+        for position in range(self.frames.count):
+            # Between two hinted frames the nearer one has more to say.
+            before = position - hinted[hinted <= position].max(initial=-(10**9))
+            after = hinted[hinted >= position].min(initial=10**9) - position
+            if position not in onward:
+                steered[position] = back[position]
+            elif position not in back:
+                steered[position] = onward[position]
             else:
-                found[position] = self._next(position, step, found[position - step], answers)
-                if position in self._elsewhere:
-                    value, weight = self._elsewhere[position]
-                    found[position] = (1 - weight) * found[position] + _SURE * weight * value
-                answers[position] = self._answer(position, found[position])
-                answers.pop(position - step * _WINDOW, None)
-            position += step
-        return found
+                share = after / max(before + after, 1)
+                steered[position] = share * onward[position] + (1 - share) * back[position]
+        return steered
 
-    def _next(self, position: int, step: int, before: Array, answers: Mapping[int, _Answer]) -> Array:
-        frame = self._frames[position]
-        index = 1 if step > 0 else 0  # the way back to the frame before: to the previous, or to the next
+
+class _Way:
+    """A walk in one direction, from the first of its starts to the end of the shot."""
+
+    def __init__(self, walk: _Walk, step: int) -> None:
+        self._walk, self._step = walk, step
+        self._begin = min(walk.starts) if step > 0 else max(walk.starts)
+        self._answers: dict[int, _Answer] = {}
+        self.found: dict[int, Array] = {}
+
+    def go(self, position: int, alike: _Alike) -> None:
+        """On to ``position``, the next one; nothing where the walk has not begun."""
+        walk, step = self._walk, self._step
+        if (position - self._begin) * step < 0:
+            return
+        if position in walk.starts:
+            self.found[position], self._answers[position] = walk.hinted[position]
+            return
+        self.found[position] = self._next(position, self.found[position - step], alike)
+        if position in walk.elsewhere:
+            value, weight = walk.elsewhere[position]
+            self.found[position] = (1 - weight) * self.found[position] + _SURE * weight * value
+        self._answers[position] = walk.answer(position, self.found[position])
+        self._answers.pop(position - step * _WINDOW, None)
+
+    def _next(self, position: int, before: Array, alike: _Alike) -> Array:
+        walk, frame = self._walk, self._walk.frames[position]
+        index = 1 if self._step > 0 else 0  # the way back to the frame before: to the previous, or to the next
         answer = torch.from_numpy(np.clip(_CARRIED_GAIN * before, -1, 1))[None, None]
         carried, inside = warp(answer, frame.flow[index][None])
         carried = carried[0, 0] * inside[0] * frame.trust[index]
-        known = {**{at: answer for at, (_, answer) in self._hinted.items()}, **answers}
-        looks = self._cut.frame(position).paint(self._alike(position, known)[None], self._frames.size)[0]
-        return np.asarray(self._motion[position] + _LOOKS * looks + _CARRIED * carried.numpy(), np.float32)
+        known = {**{at: answer for at, (_, answer) in walk.hinted.items()}, **self._answers}
+        looks = walk.cut.frame(position).paint(alike.say(known, walk.spread)[None], walk.frames.size)[0]
+        return np.asarray(walk.motion[position] + _LOOKS * looks + _CARRIED * carried.numpy(), np.float32)
 
-    def _alike(self, position: int, known: Mapping[int, _Answer]) -> Array:
+
+class _Alike:
+    """Which superpixels of other frames look most like those of one frame."""
+
+    def __init__(self, cut: Superpixels, position: int) -> None:
+        self._cut = cut
+        self._looks = torch.from_numpy(cut.looks[position])
+        self._likest: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def say(self, known: Mapping[int, _Answer], spread: Tensor) -> Array:
         """What those say that look most like each superpixel, (N,), -1 to 1; 0 where nothing looks like it."""
-        references = torch.from_numpy(np.concatenate([self._cut.looks[at] for at in known]))
         value = torch.from_numpy(np.concatenate([answer.value for answer in known.values()]))
         weight = torch.from_numpy(np.concatenate([answer.weight for answer in known.values()]))
         inside = value > 0
         # A small layer has few samples: without more weight each, its surroundings always win.
         rarity = (weight[~inside].sum() / weight[inside].sum().clamp_min(1e-3)).sqrt().clamp(1, _MOST_BALANCE)
         weight = torch.where(inside, weight * rarity, weight)
-        looks = torch.from_numpy(self._cut.looks[position])
-        distance, index = _distances(looks, references).topk(min(_ALIKE, len(references)), largest=False)
-        likeness = torch.exp(-distance / (2 * self._spread)) * weight[index]
+        likest = [self._in(at) for at in known]
+        among = torch.cat([distance for distance, _ in likest], 1)
+        index = torch.cat([index + number * self._cut.count for number, (_, index) in enumerate(likest)], 1)
+        distance, nearest = among.topk(min(_ALIKE, among.shape[1]), largest=False)
+        index = index.gather(1, nearest)
+        likeness = torch.exp(-distance / (2 * spread)) * weight[index]
         return np.asarray(((likeness * value[index]).sum(1) / (likeness.sum(1) + _UNFAMILIAR)).numpy(), np.float32)
 
-    def _answer(self, position: int, evidence: Array) -> _Answer:
-        cut = self._cut.frame(position)
-        value = cut.means(np.clip(_GAIN * evidence, -1, 1)[None])[0]
-        weight = cut.means(np.clip(np.abs(_GAIN * evidence), 0.05, 1)[None])[0]
-        return _Answer(value, weight)
+    def _in(self, at: int) -> tuple[Tensor, Tensor]:
+        """Of one other frame: squared distances and indices, (N, K) each."""
+        if at not in self._likest:
+            distances = _distances(self._looks, torch.from_numpy(self._cut.looks[at]))
+            self._likest[at] = distances.topk(min(_ALIKE, self._cut.count), largest=False)
+        return self._likest[at]
 
 
 def _spread(looks: Array) -> Tensor:
