@@ -180,8 +180,8 @@ def test_the_weights_in_the_box_are_small_and_better_than_dis() -> None:
     assert estimator.max_gap is None
     errors: list[tuple[float, float]] = []
     for seed in range(6):
-        pair = make_pair(np.random.default_rng([7, seed]), (160, 224), HELD_OUT)
-        covered = np.ones((160, 224), np.float32)
+        pair = make_pair(np.random.default_rng([7, seed]), (128, 176), HELD_OUT)
+        covered = np.ones((128, 176), np.float32)
         given = Proxy(1, pair.first, covered), Proxy(2, pair.second, covered)
         flows = (estimator.flow(*given), DisFlow().flow(*given))
         errors.append(tuple(float(np.hypot(*(flow - pair.forward)).mean()) for flow in flows))  # type: ignore[arg-type]
