@@ -53,6 +53,18 @@ def test_stopped_and_resumed_gives_the_weights_of_one_run(tmp_path: Path) -> Non
     assert whole.best == pytest.approx(min((line["validation"] + line["own"]) / 2 for line in lines), abs=1e-4)
 
 
+def test_a_new_training_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old = Training(tmp_path / "old", 2, validate_every=2)
+    old.run(60, lambda line: None)
+    new = Training(tmp_path / "new", 2, start=tmp_path / "old" / "best.safetensors")
+    assert new.step == 0
+    for key, value in old.mean.items():
+        assert torch.equal(new.net.state_dict()[key], value.half().float()), key
+        assert torch.equal(new.mean[key], new.net.state_dict()[key]), key
+
+
 def test_another_seed_is_refused_in_a_folder_that_has_one(tmp_path: Path) -> None:
     training = Training(tmp_path, 10, seed=1)
     training.save()

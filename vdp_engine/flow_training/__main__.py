@@ -4,7 +4,8 @@
     python -m vdp_engine.flow_training FOLDER --export
     python -m vdp_engine.flow_training FOLDER --sheet
 
-Training goes on where the last one in FOLDER stopped. ``curve.jsonl`` there holds its curve, ``best.safetensors`` the
+Training goes on where the last one in FOLDER stopped; a new one begins as DIS, or with the weights of ``--from``, those
+of the engine for instance. ``curve.jsonl`` there holds its curve, ``best.safetensors`` the
 weights that did best on scenes that are not trained on, ``scenes.png`` some scenes to look at.
 """
 
@@ -26,6 +27,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=8000, help="of the whole training, not of this run")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so long")
+    parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help="weights to begin a new training with")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, help="0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=4e-4, help="learning rate")
@@ -33,7 +36,7 @@ def main() -> None:
     parser.add_argument("--export", action="store_true", help="put FOLDER's best weights into the package instead")
     parser.add_argument("--sheet", action="store_true", help="draw scenes into FOLDER/scenes.png instead")
     chosen = parser.parse_args()
-    lent = Machine.parse(device="cpu", threads=chosen.threads)
+    lent = Machine.parse(device=chosen.device, threads=chosen.threads)
     machine.apply(lent)
 
     import torch
@@ -56,7 +59,10 @@ def main() -> None:
 
         cv2.imwrite(str(chosen.folder / "scenes.png"), sheet(8, chosen.seed))
         return
-    training = Training(chosen.folder, chosen.steps, chosen.seed, rate=chosen.rate, bfloat16=not chosen.float32)
+    training = Training(
+        chosen.folder, chosen.steps, chosen.seed, rate=chosen.rate, bfloat16=not chosen.float32, start=chosen.start,
+        device=machine.torch_device(lent),
+    )  # fmt: skip
     training.run(chosen.minutes, lambda line: print(line, flush=True))
 
 

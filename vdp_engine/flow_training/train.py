@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
 from vdp_engine import files
 from vdp_engine.flow_training.scenes import TRAINING, Family, Pair, make_pair
 from vdp_engine.flow_training.textures import Size
-from vdp_engine.motion.boxed import clues_of
+from vdp_engine.motion.boxed import clues_of, read_weights
 from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.flow_net import Clues, FlowNet, Mended
 from vdp_engine.motion.proxy import Proxy
@@ -40,6 +40,7 @@ _BY_ITSELF = 3.0  # how much more where a surface does not move as the camera: e
 _NO_CAMERA = 0.3  # share of samples that are not told the camera motion
 _FIRST_SIZES, _TRUST = 0.3, 0.1  # weights of the flow at 1/8, and of trust
 
+_CPU = torch.device("cpu")
 _VALIDATION, _BATCHES = 1, 2  # streams of random numbers; 0: scenes
 
 
@@ -57,6 +58,11 @@ class Sample:
     truth: Tensor
     weight: Tensor
     hard: Tensor
+
+    def to(self, device: torch.device) -> Sample:
+        """The same on another device."""
+        clues = Clues(*(one.to(device) for one in vars(self.clues).values()))
+        return Sample(clues, *(one.to(device) for one in (self.truth, self.weight, self.hard)))
 
     def crop(self, top: int, left: int, size: Size, flips: tuple[bool, bool]) -> Sample:
         """A part of it, mirrored across and down as ``flips`` says, and flow with it."""
@@ -128,7 +134,7 @@ def loss_of(mended: Mended, sample: Sample) -> Tensor:
     Each sample is divided by the root of how far off its start was: else fast scenes would be all that counts.
     """
     weight = sample.weight / torch.sqrt(1 + sample.hard)[:, None, None]
-    total = torch.zeros(())
+    total = sample.truth.new_zeros(())
     for index, flow in enumerate(mended.coarse):
         ratio = sample.truth.shape[-1] // flow.shape[-1]
         error = _robust(flow - avg_pool2d(sample.truth, ratio))
@@ -159,16 +165,19 @@ class Training:
     Args:
         steps: how many there are to be; the learning rate rises over the first, and falls over the last of them.
         validate_every: steps.
+        start: weights to begin with, where there is no checkpoint yet; without it the network begins as DIS.
+        device: where the network is; scenes are drawn on the CPU.
     """
 
     def __init__(
         self, folder: Path, steps: int, seed: int = 0, *, rate: float = 4e-4, bfloat16: bool = True,
-        validate_every: int = 500,
+        validate_every: int = 500, start: Path | None = None, device: torch.device = _CPU,
     ) -> None:  # fmt: skip
         self.folder, self.steps, self.seed = folder, steps, seed
         self._rate, self._bfloat16, self._every = rate, bfloat16, validate_every
         torch.manual_seed(seed)
-        self.net = FlowNet()
+        self._device = device
+        self.net = (FlowNet() if start is None else read_weights(start)[0]).to(device)
         self.mean = {key: value.clone() for key, value in self.net.state_dict().items()}
         self._optimiser = torch.optim.AdamW(self.net.parameters(), lr=rate, weight_decay=1e-4)
         self._batches = Batches(seed)
@@ -198,8 +207,8 @@ class Training:
         """One step; returns its loss."""
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate * rate_share(self.step, self.steps)
-        sample = self._batches(self.step)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bfloat16):
+        sample = self._batches(self.step).to(self._device)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bfloat16):
             mended = self.net(sample.clues)
         loss = loss_of(mended, sample)
         if not bool(torch.isfinite(loss)):
@@ -215,7 +224,7 @@ class Training:
         return float(loss.detach())
 
     def _validate(self, tell: Callable[[str], None]) -> None:
-        net = FlowNet()
+        net = FlowNet()  # on the CPU, where the engine mostly runs it
         net.load_state_dict(self.mean)
         ours, start, own, own_start = score(net, validation(self.seed))
         if (ours + own) / 2 < self.best:
@@ -241,7 +250,7 @@ class Training:
             torch.save(state, temporary)
 
     def _resume(self) -> None:
-        state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        state = torch.load(self._checkpoint, map_location=self._device, weights_only=True)
         if state["seed"] != self.seed:
             raise SystemExit(f"{self._checkpoint} was made with --seed {state['seed']}: use that, or another folder")
         self.net.load_state_dict(state["net"])
@@ -257,7 +266,7 @@ def rate_share(step: int, steps: int) -> float:
 
 def exported(state: dict[str, Tensor]) -> bytes:
     """Weights as the engine takes them: half precision, safetensors."""
-    return save({key: value.half().contiguous() for key, value in state.items()})
+    return save({key: value.half().cpu().contiguous() for key, value in state.items()})
 
 
 @lru_cache(1)
