@@ -9,13 +9,17 @@ from vdp_engine.model.dehaze.haze import (
     DISPLAY,
     LEAST,
     LINEAR,
+    NONE,
     believed,
     brightness,
     dark_channel_transmission,
+    doubt,
     guided,
     picture_exponent,
     relative,
     tempered,
+    told_by,
+    without_faint,
 )
 
 AIR = np.array([0.8, 0.85, 0.9], np.float32)
@@ -54,16 +58,28 @@ def test_highlights_count_as_twice_the_airlight():
 
 def test_what_is_believed_is_bounded():
     seen = np.array([1e-3, 0.05, 0.4, 0.9, 1.0], np.float32)
-    for contrast in (0.0, 0.01, 0.2):
-        found = believed(seen, 0.5, contrast, LINEAR)
+    for doubted in (0.0, 0.01, 0.2):
+        found = believed(seen, 0.5, doubted, LINEAR)
         assert found.min() >= LEAST
         assert found.max() <= 1
-    np.testing.assert_allclose(believed(seen, 0.5, 1.0, DISPLAY), [0.4, 0.4, 0.4, 0.9, 1.0], atol=0.001)
-    np.testing.assert_allclose(believed(seen, 0.5, 1.0, LINEAR), [0.306, 0.306, 0.4, 0.9, 1.0], atol=0.001)
+    np.testing.assert_allclose(believed(seen, 0.5, 0, DISPLAY), [0.4, 0.4, 0.4, 0.9, 1.0], atol=0.001)
+    np.testing.assert_allclose(believed(seen, 0.5, 0, LINEAR), [0.306, 0.306, 0.4, 0.9, 1.0], atol=0.001)
 
 
-def test_a_picture_without_contrast_is_left_alone():
-    np.testing.assert_array_equal(believed(np.full(4, 0.1, np.float32), 0.1, 1e-6, LINEAR), 1)
+def test_doubt_makes_the_best_of_a_wrong_airlight():
+    rng = np.random.default_rng(0)
+    through, scene_spread, missed = 0.2, 0.25, 0.07
+    scene = 1 + scene_spread * rng.normal(size=20_000)
+    error = np.hypot(missed, 0.025) * rng.normal(size=20_000)
+    plate = through * scene + (1 - through) * (1 + error)
+
+    def off(acted_on):
+        return np.square(1 + (plate - 1) / acted_on - scene).mean()
+
+    best = min(np.linspace(0.15, 1, 400), key=off)
+    found = believed(np.float32([through]), through, doubt(1.0, missed), DISPLAY)[0]
+    assert off(found) < 1.03 * off(best)
+    assert doubt(0.0, missed) == 0
 
 
 def _codes(values):
@@ -89,6 +105,12 @@ def test_a_sure_airlight_stays_and_a_doubtful_one_turns_grey_and_bright():
     np.testing.assert_allclose(sure.colour, AIR, rtol=1e-6)
     doubtful = tempered(Airlight(AIR, 0.0), light)
     np.testing.assert_allclose(doubtful.colour, [1.2] * 3, rtol=1e-6)
+
+
+def test_a_colour_that_the_airlight_has_next_to_none_of_says_nothing():
+    found = without_faint(np.float32([[0.001, 0.5, 0.6], [0.1, 0.5, 0.6]]))
+    np.testing.assert_array_equal(found, np.float32([[NONE, 0.5, 0.6], [0.1, 0.5, 0.6]]))
+    np.testing.assert_array_equal(told_by(found), [[False, True, True], [True, True, True]])
 
 
 def test_light_keeps_its_sign():

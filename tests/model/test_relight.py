@@ -118,6 +118,22 @@ def test_gamma_does_not_depend_on_where_it_starts():
     assert 1 < min(found) < relight.MOST_GAMMA
 
 
+def test_a_single_frame_is_looked_at_once():
+    light, seen = dark_scene(), []
+    settings = Settings(task="relight", quality="standard")
+    both = []
+    for frames in (key_frames(light, count=1), key_frames(light, count=2)):
+        torch.manual_seed(0)
+        made = RelightObjective(frames, settings, gradients, highlights=brightest(light))
+        made.nets.rgb.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+        both.append(made.loss(made.phases[0], 0)[1])
+    assert seen == [1, 2]
+    alone, still = both
+    assert alone["warp"] == alone["steady"] == 0
+    for name in alone.keys() - {"warp", "steady"}:
+        torch.testing.assert_close(alone[name], still[name], msg=name)
+
+
 def test_a_locked_gamma_stays():
     made = objective(dark_scene(), {"gamma": 1.75})
     optimise(made)

@@ -133,6 +133,7 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
         f"{100 * span['max']:.0f}), airlight {airlight}",
         f"doubt       in {100 * report['dehaze']['doubtful']:.0f}% of the picture, "
         f"{100 * report['dehaze']['black']:.1f}% of it turned black",
+        f"stability   the transmission changes by {report['stability']['flicker']:.4f} a frame along the motion",
     ]
 
 

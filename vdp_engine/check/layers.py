@@ -206,7 +206,8 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
         f"({100 * span['min']:.1f} to {100 * span['max']:.1f})"
         for name, span in report["coverage"].items()
     ]
-    return [*covers, _overlap(report)]
+    stability = f"stability   mattes change by {report['stability']['flicker']:.4f} a frame along the motion"
+    return [*covers, _overlap(report), stability]
 
 
 def _overlap(report: Mapping[str, Any]) -> str:

@@ -196,7 +196,7 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
     numbers = report["relight"]
     return [
         f"light       lifted by {numbers['lift']:.2f} stops, {100 * numbers['noise']:.1f}% of it was noise",
-        f"gain        changes by {100 * numbers['unsteadiness']:.1f}% a frame along the motion",
+        f"stability   the gain changes by {100 * numbers['unsteadiness']:.1f}% a frame along the motion",
     ]
 
 

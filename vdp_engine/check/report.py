@@ -10,7 +10,7 @@ Its keys, all numbers in the units of ``measure.Layers`` and ``measure.Motion``:
     rebuild       tolerance, worst (half ulps), frame, channel, x, y of the worst, broken_frames
     coverage      per matte (dehaze: transmission): mean, min, max over frames of its mean
     motion        moving, strength (median), flow_confidence (mean), agreement (mean)
-    stability     flicker: mean change of the mattes along the motion
+    stability     flicker: mean change along the motion of the mattes (dehaze: transmission; relight: gain)
     layers        left_over: what moves away from all mattes, for their area; unsteadiness: flicker for their area;
                   border: share of the foreground's outline on the picture's border
     dehaze, relight  in place of it: the task's own numbers, see its file
@@ -136,7 +136,6 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         f"rebuild     {verdict}: worst {worst} (frame {rebuild['frame']})",
         *CHECK_TASKS[report["shot"]["task"]].lines(report),
         f"motion      {100 * motion['moving']:.1f}% moves by itself, flow confidence {motion['flow_confidence']:.2f}",
-        f"stability   mattes change by {report['stability']['flicker']:.4f} a frame along the motion",
         f"residual    {100 * report['residual']:.2f}% of the plate's light",
         *(f"warning     {_where(one)}{one['message']} [{one['code']}]" for one in report["warnings"]),
     ]

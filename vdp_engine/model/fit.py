@@ -30,7 +30,7 @@ from vdp_engine.settings import Machine, short_digest
 from vdp_engine.shot import Shot
 from vdp_engine.stopping import Stopped, held
 
-FORMAT = 3
+FORMAT = 4
 CHECKPOINT_SECONDS = 5.0
 # Measured peaks: nets and their gradients, and what is kept of each of the frames, 96 of them at most.
 _BYTES_A_NET_PIXEL = 45_000

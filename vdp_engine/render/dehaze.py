@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from vdp_engine.equations import RGB
 from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
-from vdp_engine.model.dehaze.haze import LEAST, LINEAR, brightness, guided_model, relative
+from vdp_engine.model.dehaze.haze import LEAST, LINEAR, brightness, guided_model, relative, told_by
 from vdp_engine.model.dehaze.model import NetDehaze
+from vdp_engine.model.dehaze.veil import unevenness
 from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
 from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.bands import bands
+from vdp_engine.render.denoise import NoiseLevel, measure_noise
+from vdp_engine.render.nearby import Nearby, clean_rows, frames_nearby
 from vdp_engine.render.plates import Plates
 from vdp_engine.render.resize import enlarged, shrunk
 from vdp_engine.render.task import Rendered, RenderTask, bytes_a_pixel
@@ -32,8 +35,12 @@ from vdp_engine.shot import Shot
 Array = NDArray[np.float32]
 
 # Peak per pixel while a frame is rendered and the one before it is written, besides their channels: counted from the
-# pictures that are held at a time, not measured.
-_BYTES_A_PIXEL = 64
+# pictures that are held at a time, not measured. The plates near by are counted apart.
+_BYTES_A_PIXEL = 100
+_BAND_PIXELS = 1 << 15
+_MOST_NOISE = 0.5  # of a value: the residual makes up for it, and is rounded by 2⁻¹¹ of itself
+_BLOWN_UP = 0.2  # of the light lost in haze, from which on noise is left out altogether
+_SMALLEST_NORMAL = 2.0**-14
 _AIR = 1e-4  # in terms of the airlight: what is nearer to it says nothing of the transmission
 
 
@@ -47,7 +54,7 @@ def undone(plate: Array, through: Array, airlight: Array, exponent: float) -> tu
     Args:
         plate: (..., 3), scene-linear.
         through: (..., 1 or 3), transmission in the light of ``exponent``, above 0.
-        airlight: (3,), scene-linear, above 0.
+        airlight: (3,) or as the plate, scene-linear, above 0.
 
     Returns:
         J (..., 3), scene-linear, with the plate's sign, and T, as many channels as ``through``, 0 to 1. No haze is
@@ -55,13 +62,14 @@ def undone(plate: Array, through: Array, airlight: Array, exponent: float) -> tu
     """
     air = np.asarray(airlight, np.float32)
     light = relative(plate, air, exponent)
-    dimmer = light < 1 - _AIR
+    dimmer, telling = light < 1 - _AIR, told_by(air)
     # Haze before a pixel is no brighter than the pixel.
-    least: Array = 1 - light if through.shape[-1] == 3 else 1 - light.min(-1, keepdims=True)
+    least = np.where(telling, 1 - light, 0)
+    least = least if through.shape[-1] == 3 else least.max(-1, keepdims=True)
     through = np.asarray(np.clip(np.maximum(through, least), 0, 1), np.float32)
     seen = np.where(dimmer, np.maximum(1 - (1 - light) / through, 0), 1)
     clear = np.asarray(np.where(dimmer & (light >= 0), air * seen ** np.float32(exponent), plate), np.float32)
-    linear = through if exponent == LINEAR else _linear(plate, clear, through, air, dimmer)
+    linear = through if exponent == LINEAR else _linear(plate, clear, through, air, dimmer & telling)
     most = (plate - air) / (np.float32(HALF_MAX) - air)
     linear = np.maximum(linear, most if linear.shape[-1] == 3 else most.max(-1, keepdims=True))
     linear = np.minimum(linear, 1)
@@ -69,7 +77,11 @@ def undone(plate: Array, through: Array, airlight: Array, exponent: float) -> tu
 
 
 def _linear(plate: Array, clear: Array, through: Array, air: Array, dimmer: NDArray[np.bool_]) -> Array:
-    """T in linear light of pixels whose J is known; ``through`` where the plate is as bright as the airlight."""
+    """T in linear light of pixels whose J is known; ``through`` where the plate is as bright as the airlight.
+
+    Args:
+        dimmer: (..., 3): where it is dimmer, in colours that tell of haze.
+    """
     veiled = np.where(dimmer, air - plate, 0)
     whole = np.where(dimmer, air - clear, 0)
     least = np.where(dimmer, 1 - plate / air, 0)
@@ -89,16 +101,23 @@ class _Material:
         plate: (H, W, 3), scene-linear.
         model: (sh, sw, 2K), slope and offset of each of K transmissions in the brightness of the plate.
         confidence: (h, w).
-        airlight: (3,), as the file will hold it.
+        airlight, surface: as in ``NetDehaze``.
         exponent, strength: as in ``NetDehaze`` and ``Settings``.
+        kind: of the numbers in the file.
+        nearby: frames before and after, and
+        noise: of the plate, which is left in ``residual`` as far as 1 / T would blow it up.
     """
 
     plate: Array
     model: Array
     confidence: Array
     airlight: Array
+    surface: Array
     exponent: float
     strength: float
+    kind: type[np.floating[Any]]
+    nearby: list[Nearby]
+    noise: NoiseLevel
 
     def channels(self, rows: slice) -> dict[str, Array]:
         """Those rows of all channels but the residual, (rows, W) by name."""
@@ -106,17 +125,22 @@ class _Material:
         size = (self.plate.shape[0], self.plate.shape[1])
         box = (rows, slice(0, size[1]))
         model = enlarged(self.model, size, box)
-        seen = brightness(relative(plate, self.airlight, self.exponent))[..., None]
+        # What is worked with is what the file will hold.
+        air = np.clip(self.airlight * unevenness(self.surface, size, rows), None, HALF_MAX)
+        air = air.astype(self.kind).astype(np.float32)
+        clean = _within_reach(clean_rows(self.plate, self.nearby, self.noise, rows), plate)
+        seen = brightness(relative(clean, air, self.exponent))[..., None]
         half = model.shape[-1] // 2
         through = np.clip(model[..., :half] * seen + model[..., half:], LEAST, 1) ** np.float32(self.strength)
-        clear, linear = undone(plate, through, self.airlight, self.exponent)
+        # Where there is no haze, grain stays; where 1 / T would blow it up, it goes.
+        held = plate + np.minimum((1 - through) / _BLOWN_UP, 1) * (clean - plate)
+        clear, linear = undone(np.asarray(held, np.float32), through, air, self.exponent)
         channels = _planes("", plate)
         channels["A"] = channels["transmission.A"] = np.asarray(linear.mean(-1), np.float32)
         if half == 3:
             channels |= _planes("transmission.", linear)
         channels |= _planes("clear.", clear)
-        for c, value in zip(RGB, self.airlight, strict=True):
-            channels[f"airlight.{c}"] = np.full(plate.shape[:2], value, np.float32)
+        channels |= _planes("airlight.", air)
         channels["confidence.A"] = enlarged(self.confidence, size, box)
         return channels
 
@@ -131,7 +155,9 @@ class DehazeRenderer:
         working: (height, width) at which filter coefficients are worked out.
         read: a frame of the plate by position.
         bit_depth, strength: as in ``Settings``.
-        motion: the motion of a frame by position, to write it as vectors; ``None``: no vectors.
+        motion: the motion of a frame by position.
+        count: frames of the shot.
+        vectors: as in ``Settings``.
         threads: how many to work in; their number changes no pixel.
     """
 
@@ -141,15 +167,18 @@ class DehazeRenderer:
     read: Callable[[int], Frame]
     bit_depth: Literal["half", "float"]
     strength: float
-    motion: Callable[[int], MotionFrame] | None = None
+    motion: Callable[[int], MotionFrame]
+    count: int
+    vectors: bool = False
     threads: int = 1
 
     def render(self, position: int) -> Rendered:
         """All channels of the frame at ``position``, scene-linear."""
-        frame = self.read(position)
-        net = self.model.at(position)
-        material = self._material(frame.on(self.canvas), net)
-        vectors = {} if self.motion is None else vector_channels(self.motion(position), self.canvas.shape)
+        net, frame = self.model.at(position), self.read(position)
+        motion = self.motion(position) if self.vectors or self.count > 1 else None
+        nearby = frames_nearby(position, motion, self.read, self.canvas)
+        material = self._material(frame.on(self.canvas), net, nearby, measure_noise(frame.pixels))
+        vectors = vector_channels(motion, self.canvas.shape) if self.vectors and motion is not None else {}
         rows, _ = frame.header.data_window.slices_in(self.canvas)
 
         def channels(band: slice) -> dict[str, Array]:
@@ -158,19 +187,22 @@ class DehazeRenderer:
         with ThreadPoolExecutor(self.threads, "vdp-render") as pool:
             written = write_bands(
                 frame, self.canvas, channel_names(len(net.transmission) == 3, vectors), self.bit_depth,
-                bands(rows, self.canvas.width), channels, _add_residual, pool,
+                bands(rows, self.canvas.width, _BAND_PIXELS, least=8), channels, _add_residual, pool,
             )  # fmt: skip
         told = {"vdp/strength": self.strength, "vdp/exponent": net.exponent}
         return Rendered(written.channels, written.clamped, written.holes, told)
 
-    def _material(self, plate: Array, net: NetDehaze) -> _Material:
-        kind = np.float16 if self.bit_depth == "half" else np.float32
-        airlight = np.clip(net.airlight.numpy(), None, HALF_MAX).astype(kind).astype(np.float32)
-        guide = brightness(relative(shrunk(plate, self.working), airlight, net.exponent))
+    def _material(self, plate: Array, net: NetDehaze, nearby: list[Nearby], noise: NoiseLevel) -> _Material:
+        airlight, surface = net.airlight.numpy(), net.surface.numpy()
+        there = airlight * unevenness(surface, self.working)
+        guide = brightness(relative(shrunk(plate, self.working), there, net.exponent))
         models = [guided_model(guide, enlarged(one, self.working)) for one in net.transmission.numpy()]
         slopes, offsets = zip(*models, strict=True)
         model = np.stack([*slopes, *offsets], -1)
-        return _Material(plate, model, net.confidence.numpy(), airlight, net.exponent, self.strength)
+        kind = np.float16 if self.bit_depth == "half" else np.float32
+        return _Material(
+            plate, model, net.confidence.numpy(), airlight, surface, net.exponent, self.strength, kind, nearby, noise
+        )  # fmt: skip
 
 
 def channel_names(by_colour: bool, more: Iterable[str] = ()) -> list[str]:
@@ -178,6 +210,12 @@ def channel_names(by_colour: bool, more: Iterable[str] = ()) -> list[str]:
     names = [*RGB, "A", *(f"clear.{c}" for c in RGB), *(f"airlight.{c}" for c in RGB)]
     names += [f"transmission.{c}" for c in RGB] if by_colour else []
     return [*names, "transmission.A", "confidence.A", *more, *(f"residual.{c}" for c in RGB)]
+
+
+def _within_reach(clean: Array, plate: Array) -> Array:
+    """``clean``, and ``plate`` at pixels whose noise is about as large as they are."""
+    near = np.abs(clean - plate) <= _MOST_NOISE * np.maximum(np.abs(plate), np.float32(_SMALLEST_NORMAL))
+    return np.where(near.all(-1, keepdims=True), np.clip(clean, -HALF_MAX, HALF_MAX), plate)
 
 
 def _planes(prefix: str, picture: Array) -> dict[str, Array]:
@@ -200,7 +238,9 @@ def _renderer(shot: Shot, model: Decomposition[Any], plates: Plates, machine: Ma
         read=plates.at,
         bit_depth=shot.settings.bit_depth,
         strength=shot.settings.strength,
-        motion=partial(shot_motion, shot) if shot.settings.vectors else None,
+        motion=partial(shot_motion, shot),
+        count=len(shot.frames),
+        vectors=shot.settings.vectors,
         threads=threads(machine),
     )
 
@@ -209,4 +249,4 @@ def _bytes_a_pixel(shot: Shot, model: Decomposition[Any] | None) -> int:
     return bytes_a_pixel(shot.settings, _BYTES_A_PIXEL, len(channel_names(shot.settings.transmission == "rgb")))
 
 
-TASK = RenderTask(_renderer, _bytes_a_pixel)
+TASK = RenderTask(_renderer, _bytes_a_pixel, plates=3, most_plates=4)

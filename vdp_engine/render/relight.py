@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +20,9 @@ from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
 from vdp_engine.plate.writer import HALF_MAX
 from vdp_engine.render.bands import bands
-from vdp_engine.render.denoise import REACH, NoiseLevel, denoise, measure_noise
+from vdp_engine.render.denoise import NoiseLevel, measure_noise
 from vdp_engine.render.lighting import Controls, Lighting, relight, stops
+from vdp_engine.render.nearby import Nearby, clean_rows, frames_nearby
 from vdp_engine.render.plates import Plates
 from vdp_engine.render.resize import enlarged
 from vdp_engine.render.task import Rendered, RenderTask, bytes_a_pixel
@@ -36,7 +36,6 @@ Array = NDArray[np.float32]
 # Measured peak per pixel while a frame is rendered and the one before it is written, besides their channels.
 _BYTES_A_PIXEL = 100
 _BAND_PIXELS = 1 << 15
-_NEAR = (1, -1)
 # The residual makes up for rounding by 2⁻¹¹ and is itself rounded by as much: together 2⁻²² of what is added up, and
 # 2⁻⁹ of the plate, or of half's smallest normal number, are allowed.
 _MOST_NOISE = 2.0**12
@@ -83,7 +82,7 @@ class RelightRenderer:
         motion = self.motion(position) if self.vectors or self.count > 1 else None
         work = _Work(
             plate=plate,
-            others=[] if motion is None else self._others(position, motion),
+            nearby=frames_nearby(position, motion, self.read, self.canvas),
             noise=measure_noise(frame.pixels),
             lighting=Lighting.of(net, plate, self.working),
             net=net,
@@ -103,50 +102,13 @@ class RelightRenderer:
             )  # fmt: skip
         return Rendered(written.channels, written.clamped, written.holes, {"vdp/gamma": float(work.gamma)})
 
-    def _others(self, position: int, motion: MotionFrame) -> list[_Other]:
-        """The frames before and after, and the way to them."""
-        others = []
-        for gap in _NEAR:
-            index = motion.gaps.index(gap)
-            if bool(motion.present[index]):
-                flow = np.ascontiguousarray(motion.flow[index].numpy().transpose(1, 2, 0))
-                others.append(_Other(self.read(position + gap).on(self.canvas), flow))
-        return others
-
-
-@dataclass(frozen=True)
-class _Other:
-    """A frame near by.
-
-    Attributes:
-        light: (H, W, 3), scene-linear.
-        flow: (h, w, 2), the way to it in pixels of (h, w).
-    """
-
-    light: Array
-    flow: Array
-
-    def carried(self, band: slice) -> Array:
-        """What it shows where the flow of the rows ``band`` leads, (rows, W, 3)."""
-        height, width = self.light.shape[:2]
-        scale = np.array([width / self.flow.shape[1], height / self.flow.shape[0]], np.float32)
-        way = enlarged(self.flow, (height, width), (band, slice(0, width))) * scale
-        way[..., 0] += np.arange(width, dtype=np.float32)
-        way[..., 1] += np.arange(band.start, band.stop, dtype=np.float32)[:, None]
-        top = int(np.clip(np.floor(way[..., 1].min()), 0, height - 1))
-        bottom = int(np.clip(np.ceil(way[..., 1].max()) + 2, top + 1, height))
-        way[..., 1] -= top
-        x, y = cv2.split(way)
-        found = cv2.remap(self.light[top:bottom], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(found, np.float32)
-
 
 @dataclass(frozen=True)
 class _Work:
     """What the channels of one frame are made of; pictures cover the canvas."""
 
     plate: Array
-    others: list[_Other]
+    nearby: list[Nearby]
     noise: NoiseLevel
     lighting: Lighting
     net: NetRelight
@@ -160,11 +122,9 @@ class _Work:
     def channels(self, band: slice) -> dict[str, Array]:
         """All but the residual of some rows, (rows, W) by name."""
         height, width = self.plate.shape[:2]
-        wide = slice(max(0, band.start - REACH), min(height, band.stop + REACH))
-        clean = denoise(self.plate[wide], [other.carried(wide) for other in self.others], self.noise)
         plate = self.plate[band]
         held = np.clip(plate, -HALF_MAX, HALF_MAX)
-        clean = _within_reach(clean[band.start - wide.start : band.stop - wide.start], held)
+        clean = _within_reach(clean_rows(self.plate, self.nearby, self.noise, band), held)
         bright = stops(clean)
         lighting = self.lighting.at(bright, (height, width), (band, slice(0, width)))
         relit, gain, _ = relight(clean, lighting, self.net, self.controls)

@@ -106,8 +106,8 @@ def shot_airlight(estimates: Sequence[Airlight], positions: Sequence[int], count
     for _ in range(_ROUNDS):
         off = np.abs(_visible(values) - _visible(course)).max(1)
         weights = trust / (1 + (off / _OUTLIER) ** 2)
-        course = _around(at, at, values, weights)
-    return np.exp(_around(np.arange(count, dtype=np.float64), at, values, weights)).astype(np.float32)
+        course = steady_mean(at, at, values, weights)
+    return np.exp(steady_mean(np.arange(count, dtype=np.float64), at, values, weights)).astype(np.float32)
 
 
 def _visible(logs: _Floats) -> _Floats:
@@ -115,8 +115,8 @@ def _visible(logs: _Floats) -> _Floats:
     return np.maximum(logs, logs.max(1, keepdims=True) + np.log(_FAINT))
 
 
-def _around(when: _Floats, at: _Floats, values: _Floats, weights: _Floats) -> _Floats:
-    """Means (len(when), 3) of the values (N, 3) at frames ``at``, those close by counting most."""
+def steady_mean(when: _Floats, at: _Floats, values: _Floats, weights: _Floats) -> _Floats:
+    """Means (len(when), K) of the values (N, K) at frames ``at``, those within about a second counting most."""
     away = np.square((when[:, None] - at) / _STEADY) / 2
     # Relative to the nearest one that counts: so far from all of them no weight vanishes.
     away -= np.where(weights > 0, away, np.inf).min(1, keepdims=True)
@@ -125,13 +125,25 @@ def _around(when: _Floats, at: _Floats, values: _Floats, weights: _Floats) -> _F
 
 
 def _places(light: Array) -> _Floats:
-    """The picture cut into about ``_BLOCKS`` squares, (N, pixels, 3), without those that hold a hole."""
-    height, width = light.shape[:2]
+    """The picture cut into squares, (N, pixels, 3); negative values count as 0."""
+    return np.maximum(squares(light)[0], 0)
+
+
+def squares(picture: Array) -> tuple[_Floats, _Floats]:
+    """A picture (h, w, 3) cut into about ``_BLOCKS`` squares, without those that hold a hole.
+
+    Returns:
+        Their pixels (N, pixels, 3), and where their middles are, (N, 2), x and y from -0.5 to 0.5.
+    """
+    height, width = picture.shape[:2]
     side = max(1, round((height * width / _BLOCKS) ** 0.5))
     rows, columns = height // side, width // side
-    cut = light[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).swapaxes(1, 2)
-    places = np.maximum(cut.reshape(rows * columns, side * side, 3).astype(np.float64), 0)
-    return np.asarray(places[np.isfinite(places).all((1, 2))])
+    cut = picture[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+    cut = cut.reshape(rows * columns, side * side, 3).astype(np.float64)
+    row, column = np.divmod(np.arange(rows * columns), max(columns, 1))
+    at = np.stack([(column + 0.5) * side / width, (row + 0.5) * side / height], -1) - 0.5
+    whole = np.isfinite(cut).all((1, 2))
+    return np.asarray(cut[whole]), np.asarray(at[whole])
 
 
 def _darkest(places: _Floats) -> _Floats:

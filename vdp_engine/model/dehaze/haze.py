@@ -28,10 +28,14 @@ _SMOOTH = 0.15  # of the height, half the side of the windows in which transmiss
 _EDGE = 1e-3  # variance of brightness, for that of the airlight as 1, above which an edge is an edge
 _SHARE = 0.98  # of the dark channel that is taken for haze
 _FARTHEST = 0.8  # of the shot's mean transmission (geometric), in display light: less is not believed
-_CONTRAST = 0.038  # standard deviation of brightness at which c of ``believed`` is 1
+_OFF, _SCENE = 0.025, 0.25  # in terms of A, in display light: the error of A, the spread of a scene's brightness
 
 _BRIGHTEST = 0.999  # quantile of a picture's brightest channel
 _MOST_BRIGHTER = 2.0
+
+_FAINT = 0.02  # of the airlight's strongest colour
+NONE = 2.0**-20
+"""The airlight of a colour that haze has none of, scene-linear: what it adds is lost in the rounding of half."""
 
 _CODES = 255
 _ON_CODES = 0.97  # of the values, to be an 8-bit picture
@@ -89,6 +93,17 @@ def relative(light: Array, airlight: Array, exponent: float) -> Array:
     return np.asarray(np.sign(ratio) * np.abs(ratio) ** np.float32(1 / exponent), np.float32)
 
 
+def without_faint(airlight: Array) -> Array:
+    """An airlight (..., 3) with ``NONE`` of the colours that it has next to none of: red, under water."""
+    faint = airlight < _FAINT * airlight.max(-1, keepdims=True)
+    return np.asarray(np.where(faint, np.float32(NONE), airlight), np.float32)
+
+
+def told_by(airlight: Array) -> NDArray[np.bool_]:
+    """Which colours of an airlight (..., 3) tell of haze. One it has none of is only dimmed by it."""
+    return np.asarray(airlight > 4 * NONE)
+
+
 def brightness(relative_light: Array) -> Array:
     """What edges of the transmission follow, (h, w): highlights count as no brighter than twice the airlight."""
     return np.asarray(np.clip(relative_light, 0, 2).mean(-1), np.float32)
@@ -98,7 +113,7 @@ def dark_channel_transmission(relative_light: Array) -> Array:
     """Transmission as the dark channel tells it, (h, w), 1 - _SHARE to 1, its edges those of the picture.
 
     Args:
-        relative_light: (h, w, 3) of ``relative``; a channel alone may be given as (h, w, 1).
+        relative_light: (h, w, C) of ``relative``, those colours that are to tell it.
     """
     side = 2 * max(1, round(_PLACE * relative_light.shape[0])) + 1
     darkest = np.clip(relative_light.min(-1), 0, 1)
@@ -125,16 +140,27 @@ def guided_model(guide: Array, x: Array) -> tuple[Array, Array]:
     return mean(slope), mean(of_x - slope * of_guide)
 
 
-def believed(transmission: Array, level: float, contrast: float, exponent: float) -> Array:
+def believed(transmission: Array, level: float, doubt: float, exponent: float) -> Array:
     """The transmission that is acted on, ``LEAST`` to 1.
 
     Args:
         transmission: any shape, above 0, from ``dark_channel_transmission``.
         level: geometric mean of it over the shot. What lies much below it is more often white than far.
-        contrast: standard deviation of the brightness of the shot's pictures. T becomes T + c / T, which is how an
-            error of A that is not small against the contrast is kept from being divided by T (Wiener's filter).
+        doubt: c of ``doubt``.
         exponent: of the light that all this is in. Code values lie closer together than the light they stand for.
     """
-    doubt = (_CONTRAST / max(contrast, 1e-3)) ** 4
     wanted = np.maximum(transmission, _FARTHEST ** (DISPLAY / exponent) * level)
-    return np.asarray(np.clip(wanted + doubt / wanted, LEAST, 1), np.float32)
+    return np.asarray(np.clip(wanted + np.float32(doubt) * (1 - wanted) ** 2 / wanted, LEAST, 1), np.float32)
+
+
+def doubt(dense: float, missed: float) -> float:
+    """c of T + c (1 - T)² / T, the transmission that is best acted on where A may be wrong (Wiener's filter).
+
+    An error e of A becomes e (1 - T) / T' of J, and T' ≠ T scales the scene's contrast s by T / T'. Both together are
+    least at T' = T + (1 - T)² e² / (s² T).
+
+    Args:
+        dense: how far the haze hides the scene, see ``veil``: what shows in all else tells A well.
+        missed: standard deviation of the unevenness of the airlight that is not followed, in display light.
+    """
+    return dense * (_OFF**2 + missed**2) / _SCENE**2

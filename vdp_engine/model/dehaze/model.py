@@ -26,15 +26,15 @@ class NetDehaze:
 
     Attributes:
         transmission: (1 or 3, h, w), ``LEAST`` to 1, in the light of ``exponent``.
-        clear: (3, h, w), J of the RGB-Net, log-encoded.
         airlight: (3,), scene-linear.
+        surface: (TERMS, 3), how it changes over the picture, see ``veil.unevenness``.
         confidence: (h, w), 0 to 1.
         exponent: of the light in which the equation holds.
     """
 
     transmission: Tensor
-    clear: Tensor
     airlight: Tensor
+    surface: Tensor
     confidence: Tensor
     exponent: float
 
@@ -43,7 +43,7 @@ class NetDehaze:
 def apply_dehaze(
     nets: DehazeNets, kept: Mapping[str, Tensor], facts: Mapping[str, Any], frames: NetFrames, at: int
 ) -> NetDehaze:
-    """T, J and A of the frame at a position of the shot, at net size.
+    """T and A of the frame at a position of the shot, at net size; J follows from them at the plate's own size.
 
     The mean of net and evidence in optical depth: the net smooths what the dark channel makes of single things, and the
     dark channel holds the net to each frame. After the paper's objective, the net alone.
@@ -59,7 +59,7 @@ def apply_dehaze(
     channels = through[None]
     if facts["by_colour"]:
         channels = (through[None] ** kept["depths"][:, None, None]).clamp(LEAST, 1)
-    return NetDehaze(channels, nets.clear(image)[0].cpu(), kept["airlight"][at], confidence, float(facts["exponent"]))
+    return NetDehaze(channels, kept["airlight"][at], kept["surface"][at], confidence, float(facts["exponent"]))
 
 
 def _objective(shot: Shot, frames: NetFrames, device: torch.device, begun: Mapping[str, Any] | None) -> DehazeObjective:

@@ -95,7 +95,7 @@ def hazed(clear: Tensor, through: Tensor, airlight: Tensor, exponent: float) -> 
     Args:
         clear: (N, 3, h, w), log-encoded.
         through: (N, 1, h, w).
-        airlight: (N, 3, 1, 1), scene-linear.
+        airlight: (N, 3, h, w) or (N, 3, 1, 1), scene-linear.
     """
     ratio = log_decode(clear) / airlight
     if exponent != 1:
@@ -129,8 +129,13 @@ class DehazeObjective:
         self.phases = PHASES[settings.objective][settings.quality]
         self._nets = DehazeNets(told=settings.objective == "vdp")
         self._nets.standardise(training.image)
+        size = (training.image.shape[-2], training.image.shape[-1])
+        self._airlight = torch.stack([haze.airlight_at(int(place), size) for place in training.places])
+        self._airlight = self._airlight.to(training.image.device)
+        self._edges = losses.edge_weights(training.image)
         self.state: dict[str, Tensor] = {
             "airlight": haze.airlight,
+            "surface": haze.surface,
             "wanted": haze.wanted,
             "acted_on": haze.acted_on,
             "depths": haze.depths,
@@ -181,8 +186,7 @@ class DehazeObjective:
         dark = self.state["acted_on"][places].float()[:, None]
         through = self._nets.transmission(plate, training.flow_rgb[frames], dark)
         clear = self._nets.clear(plate)
-        airlight = self.state["airlight"][places][..., None, None]
-        mixed = hazed(clear, through, airlight, self._exponent)
+        mixed = hazed(clear, through, self._airlight[frames], self._exponent)
         terms = {"rec": losses.reconstruction(mixed, plate, self._features)}
         terms["warp"] = torch.zeros_like(terms["rec"]) if single else self._warp(pairs, through, clear)
         weights = PAPER
@@ -190,7 +194,7 @@ class DehazeObjective:
             weights = WEIGHTS
             # In optical depth: a tenth more or less haze counts alike near and far.
             terms["dark"] = (through.log() - dark.log()).abs().mean()
-            terms["edges"] = losses.smoothness(through, *losses.edge_weights(plate))
+            terms["edges"] = losses.smoothness(through, *(edges[frames] for edges in self._edges))
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 

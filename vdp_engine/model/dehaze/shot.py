@@ -11,15 +11,19 @@ from torch import Tensor
 
 from vdp_engine.model.dehaze.airlight import Airlight, estimate_airlight, shot_airlight
 from vdp_engine.model.dehaze.haze import (
+    DISPLAY,
     LEAST,
     Array,
     believed,
-    brightness,
     dark_channel_transmission,
+    doubt,
     picture_exponent,
     relative,
     tempered,
+    told_by,
+    without_faint,
 )
+from vdp_engine.model.dehaze.veil import TERMS, estimate_veil, shot_veil, unevenness
 from vdp_engine.model.frames import NetFrames
 from vdp_engine.model.task import hint_positions
 from vdp_engine.plate import log_decode
@@ -29,6 +33,7 @@ from vdp_engine.shot import Shot
 _LOOK = 3  # the dark channel is looked at in pictures so many times the net's size
 _REACH = 6  # frames each way over which transmission is steadied along the flow
 _MOST_ESTIMATES = 24  # frames of a shot that the airlight is estimated from
+_LOOKED_AT = (32, 32)  # places at which the spread of a surface is taken
 _MOST_APART = 2.0  # between the optical depths of two colours
 
 
@@ -38,6 +43,7 @@ class Haze:
 
     Attributes:
         airlight: float32 (T, 3), scene-linear.
+        surface: float32 (T, TERMS, 3): how it changes over the picture, see ``veil.unevenness``.
         wanted, acted_on: float16 (T, h, w): the transmission that the dark channel or the hint tells, and what of it is
             believed, see ``haze.believed``; both steadied along the flow.
         depths: float32 (3,), optical depth of each colour in terms of their mean.
@@ -45,10 +51,16 @@ class Haze:
     """
 
     airlight: Tensor
+    surface: Tensor
     wanted: Tensor
     acted_on: Tensor
     depths: Tensor
     exponent: float
+
+    def airlight_at(self, position: int, size: tuple[int, int]) -> Tensor:
+        """A of a frame all over a picture of ``size`` (h, w): float32 (3, h, w), scene-linear."""
+        over = unevenness(self.surface[position].numpy(), size)
+        return self.airlight[position][:, None, None] * torch.from_numpy(over).permute(2, 0, 1)
 
 
 def shot_haze(shot: Shot, frames: NetFrames) -> Haze:
@@ -61,23 +73,26 @@ def shot_haze(shot: Shot, frames: NetFrames) -> Haze:
         picture = np.asarray(log_decode(frames.picture(position, size)).numpy().transpose(1, 2, 0), np.float32)
         return np.ascontiguousarray(picture)
 
-    airlight = _airlight(shot.settings, light, frames.count)
-    seen, depths, contrast, bright = [], [], [], []
+    air = _airlight(shot.settings, light, frames.count)
+    seen, depths, bright = [], [], []
     for position in positions:
-        inside = relative(light(position), airlight[position], exponent)
-        seen.append(_shrunk(dark_channel_transmission(inside), frames.size))
+        inside = relative(light(position), air.at(position, size), exponent)
+        telling = told_by(air.colour[position])
+        seen.append(_shrunk(dark_channel_transmission(inside[..., telling]), frames.size))
         bright.append(_shrunk_colours(inside, frames.size))
-        contrast.append(float(brightness(inside).std()))
         if shot.settings.transmission == "rgb":
             own = [dark_channel_transmission(inside[..., c : c + 1]) for c in range(3)]
-            depths.append(np.array([-np.log(np.maximum(one, 0.05)).mean() for one in own]))
+            depth = np.array([-np.log(np.maximum(one, 0.05)).mean() for one in own])
+            # A colour that haze has not is the one that it swallows first.
+            depths.append(np.where(telling, depth, _MOST_APART * depth[telling].mean()))
     told = _with_hint(shot, frames, np.stack(seen), np.stack(bright))
     level = float(np.exp(np.log(told).mean()))
-    acted_on = believed(told, level, float(np.median(contrast)), exponent)
+    acted_on = believed(told, level, air.doubt, exponent)
     if shot.hints:
         acted_on = np.clip(told, LEAST, 1)  # the artist knows how far the haze goes
     return Haze(
-        airlight=torch.from_numpy(airlight),
+        airlight=torch.from_numpy(air.colour),
+        surface=torch.from_numpy(air.surface),
         wanted=_steadied(frames, told).half(),
         acted_on=_steadied(frames, acted_on).half(),
         depths=torch.from_numpy(_relative_depths(depths)),
@@ -85,14 +100,33 @@ def shot_haze(shot: Shot, frames: NetFrames) -> Haze:
     )
 
 
-def _airlight(settings: Settings, light: Callable[[int], Array], count: int) -> Array:
-    """The airlight of every frame, (count, 3)."""
-    if settings.airlight is not None:
-        return np.tile(np.array(settings.airlight, np.float32), (count, 1))
+@dataclass(frozen=True)
+class _Air:
+    """The airlight of a shot, ``colour`` (T, 3) and ``surface`` (T, TERMS, 3), and c of ``haze.believed``."""
+
+    colour: Array
+    surface: Array
+    doubt: float
+
+    def at(self, position: int, size: tuple[int, int]) -> Array:
+        """That of a frame, (h, w, 3)."""
+        return self.colour[position] * unevenness(self.surface[position], size)
+
+
+def _airlight(settings: Settings, light: Callable[[int], Array], count: int) -> _Air:
+    """The airlight of every frame: that of the artist is the same all over the picture."""
     chosen = sorted({round(k) for k in np.linspace(0, count - 1, min(count, _MOST_ESTIMATES))})
     estimates = [_estimate(light(position)) for position in chosen]
-    found = shot_airlight(estimates, chosen, count)
-    return np.maximum(found, np.float32(1e-4))
+    if settings.airlight is not None:
+        colour = np.tile(np.array(settings.airlight, np.float32), (count, 1))
+    else:
+        colour = without_faint(np.maximum(shot_airlight(estimates, chosen, count), np.float32(1e-4)))
+    veils = [estimate_veil(light(position), colour[position]) for position in chosen]
+    surface, dense = shot_veil(veils, [one.confidence for one in estimates], chosen, count)
+    if settings.airlight is None:
+        return _Air(colour, surface, doubt(dense, 0.0))
+    missed = unevenness(surface[0] / np.float32(DISPLAY), _LOOKED_AT).mean(-1).std()
+    return _Air(colour, np.zeros((count, TERMS, 3), np.float32), doubt(dense, float(missed)))
 
 
 def _estimate(light: Array) -> Airlight:

@@ -263,8 +263,8 @@ class RelightObjective:
 
     def loss(self, phase: Phase, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on the step's batch, and its terms by name."""
-        pairs = self._frames.batch(self._seed, step, _BATCH_PAIRS)
-        frames = torch.cat([pairs[:, 0], pairs[:, 1]])
+        pairs = self._frames.batch(self._seed, step, min(_BATCH_PAIRS, len(self._frames.pairs)))
+        frames = pairs[:, 0] if self._frames.count == 1 else torch.cat([pairs[:, 0], pairs[:, 1]])
         image, flow_rgb = self._image[frames], self._frames.flow_rgb[frames]
         relit = self.nets.relit(image)
         if phase.name == "paper":
@@ -342,6 +342,8 @@ class RelightObjective:
         return (low + high) / 2
 
     def _steadiness(self, pairs: Tensor, x: Tensor) -> Tensor:
+        if self._frames.count == 1:
+            return x.new_zeros(())
         first, second = x.chunk(2)
         here = pairs[:, 0]
         carried, inside = warp(second, self._frames.flow[here])
