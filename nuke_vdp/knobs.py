@@ -39,7 +39,11 @@ SHOWN = (
     "confidence", "residual", "clear", "transmission", "airlight", "relit", "gain", "noise",
 )  # fmt: skip
 
-_FLOW = {"estimate (DIS)": "dis", "estimate (RAFT)": "raft", "motion vectors of the input": "vectors"}
+# Scripts may hold a choice by its number: what is new goes to the end.
+_FLOW = {
+    "estimate (DIS)": "dis", "estimate (RAFT)": "raft", "motion vectors of the input": "vectors",
+    "estimate (VDP)": "vdp",
+}  # fmt: skip
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _DRIVE = re.compile(r"[A-Za-z]:/")
 _NOT_IN_A_NAME = re.compile(r'[/\\:*?"<>|\x00-\x1f]')

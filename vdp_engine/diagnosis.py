@@ -146,6 +146,18 @@ def _colour() -> Finding:
 
 
 def _flow_weights() -> Finding:
+    from vdp_engine.errors import MotionError
+    from vdp_engine.motion.boxed import read_weights
+
+    try:
+        net, digest = read_weights()
+    except MotionError as error:
+        return Finding("flow weights", "warn", error.happened, error.remedy)
+    count = sum(parameter.numel() for parameter in net.parameters())
+    return Finding("flow weights", "ok", f"{digest}, {count / 1e6:.2f} million, for --flow vdp")
+
+
+def _raft_weights() -> Finding:
     from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights
 
     return _weights("RAFT weights", (Raft_Large_Weights.DEFAULT.url, Raft_Small_Weights.DEFAULT.url), "--flow raft")
@@ -170,5 +182,6 @@ def _weights(name: str, urls: tuple[str, ...], purpose: str) -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    _engine, _python, _packages, _device, _threads, _memory, _disk, _exr, _colour, _flow_weights, _feature_weights,
+    _engine, _python, _packages, _device, _threads, _memory, _disk, _exr, _colour, _flow_weights, _raft_weights,
+    _feature_weights,
 )  # fmt: skip

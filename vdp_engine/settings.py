@@ -59,7 +59,7 @@ class Settings(BaseModel):
     colorspace: str | None = _first("prep", None, "OCIO colour space of the plate; none: scene-linear")
     missing: Missing = _first("prep", "error", "what a missing frame becomes: an error, its neighbour, or black")
     quality: Quality = _first("prep", "standard", "working resolutions and number of steps")
-    flow: Literal["dis", "raft", "vectors"] = _first("prep", "dis", "where optical flow comes from")
+    flow: Literal["dis", "vdp", "raft", "vectors"] = _first("prep", "dis", "where optical flow comes from")
     flow_weights: str | None = _first("prep", None, "RAFT weights file; none: the torch cache")
     flow_layer: str | None = _first("prep", None, "motion-vector layer for flow=vectors; none: forward and backward")
 

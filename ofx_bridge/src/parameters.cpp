@@ -21,7 +21,7 @@ const std::vector<Choice> &choices() {
     static const std::vector<Choice> all = {
         {param::kTask, 0, {{"layers", "layers"}, {"dehaze", "dehaze"}, {"relight", "relight"}}},
         {param::kLayers, 0, {{"2", "2"}, {"3", "3"}, {"4", "4"}, {"auto", "auto"}}},
-        {param::kFlow, 0, {{"estimate (DIS)", "dis"}, {"estimate (RAFT)", "raft"}}},
+        {param::kFlow, 0, {{"estimate (DIS)", "dis"}, {"estimate (RAFT)", "raft"}, {"estimate (VDP)", "vdp"}}},
         {param::kQuality, 1, {{"draft", "draft"}, {"standard", "standard"}, {"final", "final"}}},
         {param::kRange, 0, {{"clip", "clip"}, {"custom", "custom"}}},
         {param::kOutput,
@@ -180,7 +180,7 @@ void define_analysis(Definitions &define) {
                   "How many layers, the background included. auto: as many as move differently.", Changes::nothing);
     define.choice(param::kFlow, "flow",
                   "Where the motion comes from. DIS: fast, needs nothing. RAFT: better on difficult motion, needs its "
-                  "weights and a GPU.",
+                  "weights and a GPU. VDP: DIS mended by a network of the engine's own; slower.",
                   Changes::nothing);
     define.choice(param::kQuality, "quality", "draft: a quick look. standard: for work. final: slow.",
                   Changes::nothing);

@@ -26,8 +26,8 @@ def only(monkeypatch: pytest.MonkeyPatch, *found: Finding) -> None:
 def test_this_machine_is_fit_for_work() -> None:
     found = findings()
     assert set(found) == {
-        "engine", "python", "packages", "device", "threads", "memory", "disk", "EXR", "OCIO", "RAFT weights",
-        "VGG16 weights",
+        "engine", "python", "packages", "device", "threads", "memory", "disk", "EXR", "OCIO", "flow weights",
+        "RAFT weights", "VGG16 weights",
     }  # fmt: skip
     assert [finding for finding in found.values() if finding.state == "fail"] == []
     assert metadata.version("torch") in found["packages"].found

@@ -99,7 +99,7 @@ def test_it_says_how_a_hint_is_painted(command: str) -> None:
 def test_choices_follow_the_settings() -> None:
     text = helped("run")
     tasks, layers, qualities = "[layers|dehaze|relight]", "[2|3|4|auto]", "[draft|standard|final]"
-    for choices in (tasks, layers, qualities, "[dis|raft|vectors]", "[vdp|paper]"):
+    for choices in (tasks, layers, qualities, "[dis|vdp|raft|vectors]", "[vdp|paper]"):
         assert choices in text
 
 

@@ -26,7 +26,7 @@ ENUMERATIONS = {
     "transmission_kind": ("grey", "rgb"),
     "layers": ("2", "3", "4", "auto"),
     "frame_range": ("input", "global", "custom"),
-    "flow": ("estimate (DIS)", "estimate (RAFT)", "motion vectors of the input"),
+    "flow": ("estimate (DIS)", "estimate (RAFT)", "motion vectors of the input", "estimate (VDP)"),
     "quality": ("draft", "standard", "final"),
     "hint_from": ("alpha", "red, green, blue"),
     "missing": ("error", "hold", "black"),

@@ -62,6 +62,7 @@ def test_a_fresh_node_asks_for_the_defaults(vdp: Any) -> None:
         ),
         ({"task": "relight", "gamma_lock": 1.5, "lock_gamma": True}, {"gamma": "1.5"}),
         ({"flow": "estimate (RAFT)", "flow_layer": "forward"}, {"flow": "raft"}),
+        ({"flow": "estimate (VDP)"}, {"flow": "vdp"}),
         (
             {"flow": "motion vectors of the input", "flow_layer": "forward"},
             {"flow": "vectors", "flow_layer": "forward"},

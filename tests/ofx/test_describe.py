@@ -20,7 +20,7 @@ OUTPUTS = [
 CHOICES = {
     "task": ["layers", "dehaze", "relight"],
     "layers": ["2", "3", "4", "auto"],
-    "flow": ["estimate (DIS)", "estimate (RAFT)"],
+    "flow": ["estimate (DIS)", "estimate (RAFT)", "estimate (VDP)"],
     "quality": ["draft", "standard", "final"],
     "range": ["clip", "custom"],
     "output": OUTPUTS,

@@ -46,6 +46,10 @@ def make_estimator(settings: Settings, plate: Plate, sizes: WorkingSizes, machin
         from vdp_engine.motion.vectors import VectorFlow
 
         return VectorFlow(plate, sizes.flow, settings.flow_layer)
+    if settings.flow == "vdp":
+        from vdp_engine.motion.boxed import BoxedFlow
+
+        return BoxedFlow.load(settings.quality, torch_device(machine), dark=settings.task == "relight")
     from vdp_engine.motion.dis import DisFlow
 
     return DisFlow(dark=settings.task == "relight")
