@@ -36,10 +36,9 @@ from vdp_engine.flow_training.scenes import HELD_OUT, make_pair
 from vdp_engine.motion.boxed import BoxedFlow
 from vdp_engine.motion.dis import DisFlow, _grey
 from vdp_engine.motion.measure import Neighbour, measure_motion
-from vdp_engine.motion.proxy import DARKEST, Proxy, joint_stretch, shrink, shrink_flow
+from vdp_engine.motion.proxy import Proxy, encoded, joint_stretch, shrink, shrink_flow
 from vdp_engine.motion.raft import RaftFlow
 from vdp_engine.motion.sizes import GAPS, working_sizes
-from vdp_engine.plate import log_encode
 
 Flow = Callable[[Proxy, Proxy], np.ndarray]
 
@@ -83,8 +82,7 @@ def _farneback(source: Proxy, target: Proxy) -> np.ndarray:
 
 def proxy(light: np.ndarray) -> Proxy:
     """What an estimator sees of scene-linear light (h, w, 3)."""
-    image = np.asarray(log_encode(np.maximum(light, np.float32(DARKEST))), np.float32)
-    return Proxy(0, image, np.ones(light.shape[:2], np.float32))
+    return Proxy(0, encoded(light), np.ones(light.shape[:2], np.float32))
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from vdp_engine.flow_training import textures
 from vdp_engine.flow_training.surfaces import LARGEST_BEND, Bend, Layer, Matrix, Points, about, pixels, placed, tilted
 from vdp_engine.flow_training.textures import Array, Shape, Size, Texture
-from vdp_engine.motion.proxy import DARKEST
-from vdp_engine.plate import log_encode
+from vdp_engine.motion.proxy import encoded
 
 Random = np.random.Generator
 
@@ -100,7 +99,7 @@ def make_pair(rng: Random, size: Size, family: Family, *, clean: bool = False) -
         frames = _exposed(rng, frames, size)
         if rng.random() < 0.3:
             frames = _compressed(rng, frames)
-    first, second = (np.asarray(log_encode(np.maximum(one, np.float32(DARKEST))), np.float32) for one in frames)
+    first, second = (encoded(one) for one in frames)
     return Pair(first, second, forward, backward, seen, seen_before)
 
 

@@ -250,7 +250,8 @@ def limb(rng: np.random.Generator, side: int) -> Array:
     """A capsule: arms, legs, poles."""
     picture = np.zeros((side, side), np.float32)
     reach, thick = 0.36 * side, max(1, int(side * rng.uniform(0.03, 0.16)))
-    cv2.line(picture, _fixed(side / 2 - reach, side / 2), _fixed(side / 2 + reach, side / 2), 1.0, thick, cv2.LINE_8, 4)
+    begin, end = (_fixed(side / 2 + way, side / 2) for way in (-reach, reach))
+    cv2.line(picture, begin, end, 1.0, thick, cv2.LINE_8, _SHARPER)
     return picture
 
 

@@ -84,15 +84,15 @@ def samples_of(pair: Pair) -> tuple[Sample, Sample]:
     first, second = Proxy(0, pair.first, covered), Proxy(1, pair.second, covered)
     there, back = DisFlow().flow(first, second), DisFlow().flow(second, first)
     return (
-        _sample(clues_of(first, second, there, back), pair.forward, pair.seen),
-        _sample(clues_of(second, first, back, there), pair.backward, pair.seen_before),
+        _sample(clues_of(first, second, there, back), pair),
+        _sample(clues_of(second, first, back, there), pair.reversed()),
     )
 
 
-def _sample(clues: Clues, truth: np.ndarray, seen: np.ndarray) -> Sample:
-    flow = torch.from_numpy(truth)[None]
+def _sample(clues: Clues, pair: Pair) -> Sample:
+    flow = torch.from_numpy(pair.forward)[None]
     hard = _length(clues.start - flow).mean((1, 2))
-    weight = _OUT_OF_SIGHT + (1 - _OUT_OF_SIGHT) * torch.from_numpy(seen)[None].float()
+    weight = _OUT_OF_SIGHT + (1 - _OUT_OF_SIGHT) * torch.from_numpy(pair.seen)[None].float()
     weight = weight * (1 + _BY_ITSELF * torch.clamp(_length(flow - clues.camera) / 2, max=1.0))
     return Sample(clues, flow, weight, hard)
 

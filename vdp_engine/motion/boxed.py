@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor
-from torch.nn.functional import pad
 
 from vdp_engine.errors import MotionError
 from vdp_engine.motion.camera import border_prior, camera_flow, fit_camera
 from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.flow_net import STRIDE, Clues, FlowNet
+from vdp_engine.motion.learned import padded, stretched, turns
 from vdp_engine.motion.proxy import Proxy, joint_stretch
 from vdp_engine.settings import Quality
 
@@ -28,7 +27,6 @@ WEIGHTS = Path(__file__).with_name("flow.safetensors")
 CORRECTIONS: dict[Quality, tuple[int, int]] = {"draft": (3, 1), "standard": (3, 2), "final": (4, 2)}
 """How often flow is corrected at 1/8 and at 1/4 of its size. Trained with that of standard."""
 
-_CPU_AT_ONCE = 2  # a pair in work takes some hundreds of megabytes
 _SMALLEST = 2 * STRIDE
 
 
@@ -47,7 +45,7 @@ class BoxedFlow:
         self._device = device
         self._corrections = CORRECTIONS[quality]
         self._dis = _Remembered(DisFlow(dark=dark))
-        self._turn = threading.Semaphore(_CPU_AT_ONCE if device.type == "cpu" else 1)
+        self._turn = turns(device)
 
     @classmethod
     def load(
@@ -72,7 +70,7 @@ class BoxedFlow:
         height, width = source.coverage.shape
         with self._turn, torch.inference_mode():
             clues = clues_of(source, target, forward, backward)
-            given = Clues(*(_padded(one).to(self._device) for one in vars(clues).values()))
+            given = Clues(*(padded(one, STRIDE, _SMALLEST).to(self._device) for one in vars(clues).values()))
             mended = self._net(given, *self._corrections)
             flow = mended.flow[0, :, :height, :width].float().cpu()
             trust = torch.sigmoid(mended.trust[0, :height, :width].float()).cpu()
@@ -141,18 +139,6 @@ def clues_of(source: Proxy, target: Proxy, forward: NDArray[np.float32], backwar
     there = (forward[0] + x, forward[1] + y[:, None])
     returned = [cv2.remap(one, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for one in backward]
     return Clues(
-        _stretched(source, low, high), _stretched(target, low, high), start,
+        stretched(source, low, high), stretched(target, low, high), start,
         start + torch.from_numpy(np.stack(returned))[None], camera,
     )  # fmt: skip
-
-
-def _stretched(proxy: Proxy, low: float, high: float) -> Tensor:
-    """(1, 3, h, w) from -1 to 1; 0 where not covered."""
-    image = np.clip((proxy.image - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0) * (proxy.coverage > 0)[..., None]
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
-
-
-def _padded(x: Tensor) -> Tensor:
-    """Extended at the bottom and on the right to multiples of ``STRIDE``."""
-    below, right = (max(_SMALLEST, side + -side % STRIDE) - side for side in x.shape[-2:])
-    return pad(x, (0, right, 0, below), mode="replicate")

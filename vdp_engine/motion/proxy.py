@@ -45,12 +45,13 @@ def read_proxies(plate: Plate, frame: int, sizes: WorkingSizes) -> tuple[Proxy, 
     # From flow size, not from the plate: a mean of means, and far cheaper at 4K.
     motion_light, motion_coverage = shrink(flow_light, flow_coverage, sizes.motion)
     return (
-        Proxy(frame, _encoded(flow_light), flow_coverage),
-        Proxy(frame, _encoded(motion_light), motion_coverage),
+        Proxy(frame, encoded(flow_light), flow_coverage),
+        Proxy(frame, encoded(motion_light), motion_coverage),
     )
 
 
-def _encoded(light: Array) -> Array:
+def encoded(light: Array) -> Array:
+    """Scene-linear light (...) as it is looked at: log-encoded, no darker than ``DARKEST``."""
     return np.asarray(log_encode(np.maximum(light, np.float32(DARKEST))), np.float32)
 
 

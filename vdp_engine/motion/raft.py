@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import pad
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
 from vdp_engine.errors import MotionError
+from vdp_engine.motion.learned import padded, stretched, turns
 from vdp_engine.motion.proxy import Proxy, joint_stretch
 
 _MODELS = {"raft_large": raft_large, "raft_small": raft_small}
 _STRIDE = 8  # of RAFT's features
 _SMALLEST = 128  # its coarsest correlation level is 1/64 and needs two cells
-_CPU_AT_ONCE = 2  # a pair in work takes some hundreds of megabytes
 
 
 class RaftFlow:
@@ -33,7 +31,7 @@ class RaftFlow:
         self.name = name
         self._model = model.to(device).eval()
         self._device = device
-        self._turn = threading.Semaphore(_CPU_AT_ONCE if device.type == "cpu" else 1)
+        self._turn = turns(device)
 
     @classmethod
     def load(cls, weights: str | None, device: torch.device) -> RaftFlow:
@@ -61,21 +59,9 @@ class RaftFlow:
         low, high = joint_stretch(source, target)
         height, width = source.coverage.shape
         with self._turn, torch.inference_mode():
-            pair = [_padded(_stretched(proxy, low, high).to(self._device)) for proxy in (source, target)]
-            flow = self._model(*pair)[-1][0, :, :height, :width].float().cpu()
+            seen = (padded(stretched(proxy, low, high), _STRIDE, _SMALLEST) for proxy in (source, target))
+            flow = self._model(*(one.to(self._device) for one in seen))[-1][0, :, :height, :width].float().cpu()
         return np.ascontiguousarray(flow.nan_to_num(0.0, 0.0, 0.0).numpy())
-
-
-def _stretched(proxy: Proxy, low: float, high: float) -> Tensor:
-    """(1, 3, h, w) from -1 to 1, as torchvision's own preprocessing gives; 0 where not covered."""
-    image = np.clip((proxy.image - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0) * (proxy.coverage > 0)[..., None]
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
-
-
-def _padded(image: Tensor) -> Tensor:
-    """Extended at the bottom and on the right to multiples of 8 and to at least 128 pixels a side."""
-    below, right = (max(_SMALLEST, side + -side % _STRIDE) - side for side in image.shape[-2:])
-    return pad(image, (0, right, 0, below), mode="replicate")
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

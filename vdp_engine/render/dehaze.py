@@ -16,7 +16,7 @@ from vdp_engine.machine import threads
 from vdp_engine.model import Decomposition
 from vdp_engine.model.dehaze.haze import LEAST, LINEAR, brightness, guided_model, relative, told_by
 from vdp_engine.model.dehaze.model import NetDehaze
-from vdp_engine.model.dehaze.veil import unevenness
+from vdp_engine.model.dehaze.veil import airlight_over
 from vdp_engine.motion import MotionFrame, shot_motion, shot_sizes
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Frame, Window
@@ -126,7 +126,7 @@ class _Material:
         box = (rows, slice(0, size[1]))
         model = enlarged(self.model, size, box)
         # What is worked with is what the file will hold.
-        air = np.clip(self.airlight * unevenness(self.surface, size, rows), None, HALF_MAX)
+        air = np.clip(airlight_over(self.airlight, self.surface, size, rows), None, HALF_MAX)
         air = air.astype(self.kind).astype(np.float32)
         clean = _within_reach(clean_rows(self.plate, self.nearby, self.noise, rows), plate)
         seen = brightness(relative(clean, air, self.exponent))[..., None]
@@ -194,7 +194,7 @@ class DehazeRenderer:
 
     def _material(self, plate: Array, net: NetDehaze, nearby: list[Nearby], noise: NoiseLevel) -> _Material:
         airlight, surface = net.airlight.numpy(), net.surface.numpy()
-        there = airlight * unevenness(surface, self.working)
+        there = airlight_over(airlight, surface, self.working)
         guide = brightness(relative(shrunk(plate, self.working), there, net.exponent))
         models = [guided_model(guide, enlarged(one, self.working)) for one in net.transmission.numpy()]
         slopes, offsets = zip(*models, strict=True)

@@ -17,9 +17,9 @@ from vdp_engine.equations import RGB, layer_names
 from vdp_engine.model import NetLayers
 from vdp_engine.model.layers.appearance import fill
 from vdp_engine.motion import MotionFrame
-from vdp_engine.motion.proxy import DARKEST
+from vdp_engine.motion.proxy import encoded
 from vdp_engine.motion.sizes import Size
-from vdp_engine.plate import Frame, Window, log_encode
+from vdp_engine.plate import Frame, Window
 from vdp_engine.render.bands import Material, View, bands
 from vdp_engine.render.clean import Background, Fetched, Source, assemble, continued, resample, tone, within
 from vdp_engine.render.refine import refine
@@ -82,7 +82,7 @@ class FrameRenderer:
         )
 
     def _small(self, plate: Array) -> Array:
-        return np.asarray(log_encode(np.maximum(shrunk(plate, self.working), np.float32(DARKEST))), np.float32)
+        return encoded(shrunk(plate, self.working))
 
     def _completed(self, net: NetLayers, small: Array, foreground: Array) -> list[Array]:
         """Each foreground layer's colour everywhere, log-encoded at working size.

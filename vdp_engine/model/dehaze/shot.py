@@ -23,7 +23,7 @@ from vdp_engine.model.dehaze.haze import (
     told_by,
     without_faint,
 )
-from vdp_engine.model.dehaze.veil import TERMS, estimate_veil, shot_veil, unevenness
+from vdp_engine.model.dehaze.veil import TERMS, airlight_over, estimate_veil, shot_veil, unevenness
 from vdp_engine.model.frames import NetFrames
 from vdp_engine.model.task import hint_positions
 from vdp_engine.plate import log_decode
@@ -59,8 +59,8 @@ class Haze:
 
     def airlight_at(self, position: int, size: tuple[int, int]) -> Tensor:
         """A of a frame all over a picture of ``size`` (h, w): float32 (3, h, w), scene-linear."""
-        over = unevenness(self.surface[position].numpy(), size)
-        return self.airlight[position][:, None, None] * torch.from_numpy(over).permute(2, 0, 1)
+        over = airlight_over(self.airlight[position].numpy(), self.surface[position].numpy(), size)
+        return torch.from_numpy(over).permute(2, 0, 1)
 
 
 def shot_haze(shot: Shot, frames: NetFrames) -> Haze:
@@ -110,18 +110,19 @@ class _Air:
 
     def at(self, position: int, size: tuple[int, int]) -> Array:
         """That of a frame, (h, w, 3)."""
-        return self.colour[position] * unevenness(self.surface[position], size)
+        return airlight_over(self.colour[position], self.surface[position], size)
 
 
 def _airlight(settings: Settings, light: Callable[[int], Array], count: int) -> _Air:
     """The airlight of every frame: that of the artist is the same all over the picture."""
     chosen = sorted({round(k) for k in np.linspace(0, count - 1, min(count, _MOST_ESTIMATES))})
-    estimates = [_estimate(light(position)) for position in chosen]
+    lights = [light(position) for position in chosen]
+    estimates = [_estimate(one) for one in lights]
     if settings.airlight is not None:
         colour = np.tile(np.array(settings.airlight, np.float32), (count, 1))
     else:
         colour = without_faint(np.maximum(shot_airlight(estimates, chosen, count), np.float32(1e-4)))
-    veils = [estimate_veil(light(position), colour[position]) for position in chosen]
+    veils = [estimate_veil(one, colour[position]) for one, position in zip(lights, chosen, strict=True)]
     surface, dense = shot_veil(veils, [one.confidence for one in estimates], chosen, count)
     if settings.airlight is None:
         return _Air(colour, surface, doubt(dense, 0.0))

@@ -90,6 +90,11 @@ def shot_veil(
     return np.asarray(dense * course, np.float32), dense
 
 
+def airlight_over(airlight: Array, surface: Array, size: tuple[int, int], rows: slice | None = None) -> Array:
+    """The airlight (3,) all over a picture, float32 (rows, w, 3); see ``unevenness``."""
+    return np.asarray(airlight * unevenness(surface, size, rows), np.float32)
+
+
 def unevenness(surface: Array, size: tuple[int, int], rows: slice | None = None) -> Array:
     """By what the airlight is to be multiplied, float32 (rows, w, 3), in a picture of ``size`` (h, w).
 
