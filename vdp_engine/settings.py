@@ -62,6 +62,7 @@ class Settings(BaseModel):
     flow: Literal["dis", "vdp", "raft", "vectors"] = _first("prep", "dis", "where optical flow comes from")
     flow_weights: str | None = _first("prep", None, "RAFT weights file; none: the torch cache")
     flow_layer: str | None = _first("prep", None, "motion-vector layer for flow=vectors; none: forward and backward")
+    flow_refine: bool = _first("prep", False, "refine the flow of each pair of frames on the pair itself")
 
     task: Task = _first("fit", "layers", "what to decompose into")
     layers: Literal[2, 3, 4, "auto"] = _first(
@@ -112,6 +113,8 @@ class Settings(BaseModel):
             raise ValueError("flow_weights needs flow=raft")
         if self.flow_layer is not None and self.flow != "vectors":
             raise ValueError("flow_layer needs flow=vectors")
+        if self.flow_refine and self.flow == "vectors":
+            raise ValueError("flow_refine needs flow=dis, vdp or raft: vectors are taken as they are")
         return self
 
     @model_validator(mode="after")
@@ -162,8 +165,8 @@ class Settings(BaseModel):
             for name, stage in _STAGE_OF.items()
             if stage in stages and belongs(name, self.task)
         }
-        # Without hints as before there were any: what was fitted then is still good.
-        return short_digest({name: value for name, value in chosen.items() if value != ()})
+        # What was made before there was such a setting is still good.
+        return short_digest({name: value for name, value in chosen.items() if value != _LATER.get(name, ...)})
 
 
 def short_digest(value: Any) -> str:
@@ -178,6 +181,7 @@ def _told_of(name: str, key: str) -> Any:
 
 
 _STAGE_OF: dict[str, Stage] = {name: _told_of(name, "stage") for name in Settings.model_fields}
+_LATER: dict[str, Any] = {"hints": (), "flow_refine": False}
 _TASKS_OF: dict[str, tuple[Task, ...]] = {name: tuple(_told_of(name, "tasks")) for name in Settings.model_fields}
 
 

@@ -35,7 +35,7 @@ from tables import Row, side_by_side, table
 _BASELINE = Path(__file__).with_name("baseline.py")
 _RESULTS = Path(__file__).parent / "results" / "layers.md"
 # What `prep` depends on. The engine checks what it is handed, so that a name missing here costs time and nothing else.
-_PREP = ("colorspace", "flow", "flow_layer", "flow_weights", "layer", "missing", "quality")
+_PREP = ("colorspace", "flow", "flow_layer", "flow_refine", "flow_weights", "layer", "missing", "quality")
 
 
 @dataclass(frozen=True)

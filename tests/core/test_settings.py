@@ -20,6 +20,7 @@ _OTHER: dict[str, tuple[dict[str, Any], str]] = {
     "flow": ({"flow": "raft"}, "prep"),
     "flow_weights": ({"flow": "raft", "flow_weights": "raft.pth"}, "prep"),
     "flow_layer": ({"flow": "vectors", "flow_layer": "motion"}, "prep"),
+    "flow_refine": ({"flow_refine": True}, "prep"),
     "layers": ({"layers": 3}, "fit"),
     "hints": ({"hints": ("/hints/rough.#.png",)}, "fit"),
     "objective": ({"objective": "paper"}, "fit"),
@@ -99,6 +100,7 @@ def test_settings_survive_json() -> None:
         ({"seed": 2**31}, ("seed",)),
         ({"flow_weights": "raft.pth"}, ("flow_weights needs flow=raft",)),
         ({"flow_layer": "motion", "flow": "raft"}, ("flow_layer needs flow=vectors",)),
+        ({"flow_refine": True, "flow": "vectors"}, ("flow_refine needs flow=dis, vdp or raft",)),
         ({"colour": "red"}, ("colour",)),
         ({"hints": ("a", "b")}, ("2 hint", "--layers 3")),
         ({"hints": ("a", "b", "c"), "layers": 3}, ("3 hint", "--layers 4")),
@@ -128,7 +130,7 @@ def test_each_hint_has_a_layer(hints: int, layers: Any, least: int) -> None:
 
 
 def test_without_hints_the_digest_is_what_it_was_before_there_were_any() -> None:
-    later = ("hints", "airlight", "transmission", "gamma", "strength", "exposure", "key_fill", "protect")
+    later = ("hints", "flow_refine", "airlight", "transmission", "gamma", "strength", "exposure", "key_fill", "protect")
     before = {name: value for name, value in Settings().model_dump().items() if name not in later}
     assert Settings().digest("render") == short_digest(before)
     assert Settings(hints=("a",)).digest("fit") != Settings(hints=("b",)).digest("fit")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from concurrent.futures import Future
 from pathlib import Path
 
 import cv2
@@ -19,6 +17,7 @@ from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.flow_net import STRIDE, Clues, FlowNet
 from vdp_engine.motion.learned import padded, stretched, turns
 from vdp_engine.motion.proxy import Proxy, joint_stretch
+from vdp_engine.motion.remembered import Remembered
 from vdp_engine.settings import Quality
 
 WEIGHTS = Path(__file__).with_name("flow.safetensors")
@@ -44,7 +43,7 @@ class BoxedFlow:
         self._net = net.to(device).eval()
         self._device = device
         self._corrections = CORRECTIONS[quality]
-        self._dis = _Remembered(DisFlow(dark=dark))
+        self._dis = Remembered(DisFlow(dark=dark).flow)
         self._turn = turns(device)
 
     @classmethod
@@ -66,7 +65,7 @@ class BoxedFlow:
     def flow_and_trust(self, source: Proxy, target: Proxy) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Flow as ``FlowEstimator.flow`` gives it, and how likely it is right at each pixel, float32 (h, w), 0 to 1:
         to within a pixel, or 1/20 of its length where that is more."""
-        forward, backward = self._dis.flow(source, target), self._dis.flow(target, source)
+        forward, backward = self._dis(source, target), self._dis(target, source)
         height, width = source.coverage.shape
         with self._turn, torch.inference_mode():
             clues = clues_of(source, target, forward, backward)
@@ -75,38 +74,6 @@ class BoxedFlow:
             flow = mended.flow[0, :, :height, :width].float().cpu()
             trust = torch.sigmoid(mended.trust[0, :height, :width].float()).cpu()
         return np.ascontiguousarray(flow.nan_to_num(0.0, 0.0, 0.0).numpy()), np.ascontiguousarray(trust.numpy())
-
-
-class _Remembered:
-    """DIS of the pairs asked for last: a pair is wanted both ways, and each way asks for both."""
-
-    _MOST = 8
-
-    def __init__(self, dis: DisFlow) -> None:
-        self._dis = dis
-        self._lock = threading.Lock()
-        # The proxies are kept with it, so that no other one can get their identity.
-        self._found: dict[tuple[int, int], tuple[Proxy, Proxy, Future[NDArray[np.float32]]]] = {}
-
-    def flow(self, source: Proxy, target: Proxy) -> NDArray[np.float32]:
-        """As ``DisFlow.flow``; a thread that asks for what another one is working out waits for it."""
-        key = id(source), id(target)
-        with self._lock:
-            known = self._found.get(key)
-            if known is None:
-                mine: Future[NDArray[np.float32]] = Future()
-                self._found[key] = (source, target, mine)
-                while len(self._found) > self._MOST:
-                    del self._found[next(iter(self._found))]
-        if known is not None:
-            return known[2].result()
-        try:
-            mine.set_result(self._dis.flow(source, target))
-        except BaseException as error:
-            mine.set_exception(error)
-            with self._lock:
-                self._found.pop(key, None)
-        return mine.result()
 
 
 def read_weights(path: Path = WEIGHTS) -> tuple[FlowNet, str]:

@@ -32,12 +32,21 @@ class FlowEstimator(Protocol):
 
 
 def make_estimator(settings: Settings, plate: Plate, sizes: WorkingSizes, machine: Machine) -> FlowEstimator:
-    """The estimator that ``settings.flow`` names.
+    """The estimator that ``settings.flow`` names, refined on each pair where ``settings.flow_refine`` says so.
 
     Raises:
         MotionError: it lacks its weights or its channels.
         UsageError: the device that it would run on is not there.
     """
+    found = _named(settings, plate, sizes, machine)
+    if not settings.flow_refine:
+        return found
+    from vdp_engine.motion.refined import RefinedFlow
+
+    return RefinedFlow(found, torch_device(machine))
+
+
+def _named(settings: Settings, plate: Plate, sizes: WorkingSizes, machine: Machine) -> FlowEstimator:
     if settings.flow == "raft":
         from vdp_engine.motion.raft import RaftFlow  # torchvision only where it is used
 

@@ -187,12 +187,16 @@ class _Walk:
         """Read the frame and queue the flows, both ways, between it and the earlier ones that it has to do with."""
         work = self._work
         self._proxies[position] = read_proxies(work.shot.plate, work.shot.frames[position], work.sizes)
-        for gap in work.gaps:
-            earlier = position - gap
-            if earlier in self._proxies and not wanted.isdisjoint((earlier, position)):
-                for pair in ((earlier, position), (position, earlier)):
-                    source, target = (self._proxies[one][0] for one in pair)
-                    self._flows[pair] = self._pool.submit(work.flow, source, target)
+        linked = [
+            position - gap
+            for gap in work.gaps
+            if position - gap in self._proxies and not wanted.isdisjoint((position - gap, position))
+        ]
+        # One way of every pair first: an estimator that works out both ways together then has different pairs in hand.
+        ways = [*((earlier, position) for earlier in linked), *((position, earlier) for earlier in linked)]
+        for pair in ways:
+            source, target = (self._proxies[one][0] for one in pair)
+            self._flows[pair] = self._pool.submit(work.flow, source, target)
 
     def _measure(self, position: int) -> Future[None]:
         """Queue the measurement of a frame whose neighbours have all arrived."""
