@@ -1,6 +1,8 @@
-"""How good optical flow is: DIS in its presets, Farneback, the engine's own network, and RAFT where its weights are.
+"""How good optical flow is: DIS in its presets, Farneback, the engine's own network, RAFT where its weights are, and
+each of the engine's own with refinement on the pair.
 
     python tests/bench/flow.py                              # all but clips: scenes and demo
+    python tests/bench/flow.py --refined                    # what refinement does to each pair of scenes
     python tests/bench/flow.py --clips all --frames 3
     python tests/bench/flow.py --write-results --training build/flow
 
@@ -32,12 +34,13 @@ from clip_to_exr import srgb_to_linear
 
 from vdp_engine.demo.scene import Scene
 from vdp_engine.errors import MotionError
-from vdp_engine.flow_training.scenes import HELD_OUT, make_pair
+from vdp_engine.flow_training.scenes import HELD_OUT, TRAINING, Pair, make_pair
 from vdp_engine.motion.boxed import BoxedFlow
 from vdp_engine.motion.dis import DisFlow, _grey
 from vdp_engine.motion.measure import Neighbour, measure_motion
 from vdp_engine.motion.proxy import Proxy, encoded, joint_stretch, shrink, shrink_flow
 from vdp_engine.motion.raft import RaftFlow
+from vdp_engine.motion.refined import RefinedFlow
 from vdp_engine.motion.sizes import GAPS, working_sizes
 
 Flow = Callable[[Proxy, Proxy], np.ndarray]
@@ -45,6 +48,7 @@ Flow = Callable[[Proxy, Proxy], np.ndarray]
 _RESULTS = Path(__file__).parent / "results" / "flow.md"
 _SCENE_SIZE, _SCENES = (320, 448), 32
 _DEMO_SIZE, _DEMO_FRAMES = (480, 854), 24
+_REFINED = " + refinement"
 
 
 def estimators(weights: Path | None) -> dict[str, Flow]:
@@ -57,9 +61,14 @@ def estimators(weights: Path | None) -> dict[str, Flow]:
         "Farneback": _farneback,
     }
     device = torch.device("cpu")
+    found["`dis`" + _REFINED] = RefinedFlow(DisFlow(), device).flow
     try:
-        found["`vdp`"] = BoxedFlow.load("standard", device, weights=weights).flow
-        found["`raft`"] = RaftFlow.load(None, device).flow
+        for name, estimator in (
+            ("`vdp`", lambda: BoxedFlow.load("standard", device, weights=weights)),
+            ("`raft`", lambda: RaftFlow.load(None, device)),
+        ):
+            found[name] = estimator().flow
+            found[name + _REFINED] = RefinedFlow(estimator(), device).flow
     except MotionError as error:
         print(f"left out: {error.happened}", flush=True)
     return found
@@ -80,9 +89,9 @@ def _farneback(source: Proxy, target: Proxy) -> np.ndarray:
     return cv2.calcOpticalFlowFarneback(*pair, None, 0.5, 5, 15, 3, 7, 1.5, 0).transpose(2, 0, 1)
 
 
-def proxy(light: np.ndarray) -> Proxy:
+def proxy(light: np.ndarray, frame: int = 0) -> Proxy:
     """What an estimator sees of scene-linear light (h, w, 3)."""
-    return Proxy(0, encoded(light), np.ones(light.shape[:2], np.float32))
+    return Proxy(frame, encoded(light), np.ones(light.shape[:2], np.float32))
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ def demo_pairs() -> Iterator[Known]:
         here, there = scene.render(index), scene.render(index + 1)
         flow = np.ascontiguousarray(here.forward.transpose(2, 0, 1)) * np.float32([[[1]], [[-1]]])
         parts = {"creature": here.alpha >= 0.5, "background": here.alpha <= 0}
-        yield Known(proxy(here.plate), proxy(there.plate), flow, parts)
+        yield Known(proxy(here.plate), proxy(there.plate, 1), flow, parts)
 
 
 def known_table(pairs: Sequence[Known], flows: dict[str, Flow], costs: dict[str, str]) -> str:
@@ -139,7 +148,7 @@ def clip_row(clip: Clip, flow: Flow, frames: int) -> tuple[float, float, float]:
     for middle in np.linspace(2, len(pictures) - 3, frames).astype(int):
         lights = {gap: _light(pictures[middle + gap]) for gap in (0, *gaps)}
         full = np.ones((height, width), np.float32)
-        seen = {gap: proxy(shrink(light, full, sizes.flow)[0]) for gap, light in lights.items()}
+        seen = {gap: proxy(shrink(light, full, sizes.flow)[0], gap) for gap, light in lights.items()}
         there = {gap: flow(seen[0], seen[gap]) for gap in gaps}
         back = {gap: flow(seen[gap], seen[0]) for gap in gaps}
         covered = np.ones(sizes.motion, np.float32)
@@ -174,15 +183,44 @@ def _fetched(x: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.remap(np.ascontiguousarray(x), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), inside
 
 
+def refinement_table(flows: dict[str, Flow]) -> str:
+    """What refinement does to each pair of generated scenes, both ways together, and where it makes it worse."""
+    heads = ("scenes", "start", "EPE", "refined", "of a pair's own EPE", ">1 px %", "refined", "pairs worse", "worst")
+    rows = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for family, seed, told in ((TRAINING, 777, "training (tuned on)"), (HELD_OUT, 2026, "held-out")):
+        pairs = [make_pair(np.random.default_rng([seed, index]), _SCENE_SIZE, family) for index in range(_SCENES)]
+        for name in [name for name in flows if name + _REFINED in flows]:
+            both = (name, name + _REFINED)
+            before, after = (np.array([_both_ways(pair, flows[one]) for pair in pairs]) for one in both)
+            change = after[:, 0] - before[:, 0]
+            worst = f"{max(0, change.max()):.3f} px, {100 * max(0, (change / before[:, 0]).max()):.1f} %"
+            cells = (
+                told, name, f"{before[:, 0].mean():.3f}", f"{after[:, 0].mean():.3f}",
+                f"{100 * (change / before[:, 0]).mean():+.1f} %", f"{before[:, 1].mean():.1f}",
+                f"{after[:, 1].mean():.1f}", f"{(change > 0).sum()} of {len(pairs)}", worst,
+            )  # fmt: skip
+            rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _both_ways(pair: Pair, flow: Flow) -> tuple[float, float]:
+    """Mean end-point error of both fields, and the share of pixels in % that are more than a pixel off."""
+    covered = np.ones(_SCENE_SIZE, np.float32)
+    first, second = Proxy(0, pair.first, covered), Proxy(1, pair.second, covered)
+    ways = ((first, second, pair.forward), (second, first, pair.backward))
+    errors = np.stack([np.hypot(*(flow(source, target) - exact)) for source, target, exact in ways])
+    return float(errors.mean()), float(100 * (errors > 1).mean())
+
+
 def cost(name: str, flow: Flow) -> None:
     """Print processor seconds of a pair of demo frames at 480p, one thread; for ``_costs`` to read."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     scene = Scene(_DEMO_SIZE[1], _DEMO_SIZE[0], _DEMO_FRAMES)
-    pair = [proxy(scene.render(index).plate) for index in (10, 11)]
+    pair = [proxy(scene.render(index).plate, index) for index in (10, 11)]
     seconds = []
     for _ in range(4):
-        fresh = [replace(one) for one in pair]  # `vdp` remembers DIS of the pair it saw last
+        fresh = [replace(one) for one in pair]  # some remember what they found of the pair they saw last
         began = time.process_time()
         flow(*fresh)
         seconds.append(time.process_time() - began)
@@ -205,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="WORD", help="estimators whose names hold one of these")
     parser.add_argument("--clips", nargs="+", metavar="NAME", help="clips, or all; none: scenes and demo instead")
+    parser.add_argument("--refined", action="store_true", help="scenes of both families, pair by pair, instead")
     parser.add_argument("--frames", type=int, default=3, help="of each clip")
     parser.add_argument("--weights", type=Path, help="of `vdp`, in place of those that come with the engine")
     parser.add_argument("--training", type=Path, help="folder of the training, whose curve is told")
@@ -225,6 +264,8 @@ def main() -> None:
         parts.append(_curve(chosen.training))
     if chosen.clips:
         parts += list(_clip_tables(flows, None if chosen.clips == ["all"] else chosen.clips, chosen.frames))
+    elif chosen.refined:
+        parts += [f"## Refinement, {_SCENES} pairs of each family, both ways", refinement_table(flows)]
     else:
         parts += list(_known_tables(flows, chosen.scratch, chosen.weights))
     told = "\n\n".join(parts) + "\n"
