@@ -18,6 +18,7 @@ WINDOWS = sys.platform == "win32"
 
 _OPTIONS = (
     ("task", "--task"), ("layers", "--layers"), ("flow", "--flow"), ("flow_layer", "--flow-layer"),
+    ("flow_refine", "--flow-refine"),
     ("quality", "--quality"), ("seed", "--seed"), ("alpha", "--alpha"), ("bit_depth", "--bit-depth"),
     ("plate_layer", "--layer"), ("missing", "--missing"), ("strength", "--strength"), ("airlight", "--airlight"),
     ("transmission", "--transmission"), ("gamma", "--gamma"), ("exposure", "--exposure"), ("key_fill", "--key-fill"),
@@ -45,6 +46,7 @@ class Request:
     layers: str = "2"
     flow: str = "dis"
     flow_layer: str = ""
+    flow_refine: bool = False
     quality: str = "standard"
     device: str = "auto"
     seed: int = 0
@@ -71,7 +73,8 @@ class Request:
         for name in self._changed():
             option = dict(_OPTIONS).get(name)
             if option is not None:
-                chosen += [option, str(getattr(self, name))]
+                value = getattr(self, name)
+                chosen += [option] if value is True else [option, str(value)]
         for hint in self.hints:
             chosen += ["--hint", hint]
         if self.device != "auto" and command != "init":

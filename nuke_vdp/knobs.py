@@ -24,7 +24,8 @@ STATUS, SHOW, RUN_DIR, LAYERS_FILE, LAYERS_DIGEST = "status", "show", "run_dir",
 
 BUTTONS = ("decompose", "cancel", "farm", "reload", "layer_nodes", "report", "add_hint_frame")
 SETTINGS = (
-    "task", "layers", "frame_range", "first", "last", "flow", "flow_layer", "quality", "out_dir", "out_name",
+    "task", "layers", "frame_range", "first", "last", "flow", "flow_layer", "flow_refine", "quality",
+    "out_dir", "out_name",
     "hint_frames", "hint_from", "device", "seed", "plate_layer", "missing", "missing_frames", "alpha", "bit_depth",
     "plate_depth", "strength", "lock_airlight", "airlight_colour", "transmission_kind", "exposure", "key_fill",
     "protect", "lock_gamma", "gamma_lock",
@@ -178,6 +179,8 @@ def _settings(node: Any, **rest: Any) -> Request:
         layers=str(node["layers"].value()) if task == "layers" else "2",
         flow=flow,
         flow_layer=text(node, "flow_layer") if flow == "vectors" else "",
+        # A Group that was made of an earlier version has no such knob.
+        flow_refine=flow != "vectors" and node.knob("flow_refine") is not None and bool(node["flow_refine"].value()),
         quality=str(node["quality"].value()),
         device=device,
         seed=int(node["seed"].value()),

@@ -219,7 +219,7 @@ _OTHER_THAN_DEFAULT = {
 
 def test_the_command_gets_every_setting(folder: Path) -> None:
     settings = Settings.parse(**_OTHER_THAN_DEFAULT)
-    with_weights = Settings.parse(flow="raft", flow_weights="/w.pth")
+    with_weights = Settings.parse(flow="raft", flow_weights="/w.pth", flow_refine=True)
     dehaze = Settings.parse(task="dehaze", airlight=(0.8, 0.82, 0.9), transmission="rgb", strength=0.25)
     relight = Settings.parse(task="relight", gamma=1.5, exposure=-0.5, key_fill=0.75, protect=0.125)
     default = Settings()

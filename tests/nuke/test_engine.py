@@ -57,6 +57,11 @@ def test_the_controls_have_the_engines_defaults() -> None:
     assert settings.airlight is None and settings.gamma is None
 
 
+def test_a_switch_is_said_by_its_name_alone() -> None:
+    request = Request(plate="/p/sh.####.exr", out="/o", name="", frames="", flow_refine=True)
+    assert request.arguments() == ["run", "/p/sh.####.exr", "--out", "/o", "--flow-refine", "--progress", "json"]
+
+
 def test_init_knows_of_no_device() -> None:
     request = Request(plate="/p/sh.####.exr", out="/o", name="", frames="", device="cpu")
     assert request.arguments("init") == ["init", "/p/sh.####.exr", "--out", "/o", "--progress", "json"]
@@ -67,12 +72,12 @@ def test_the_engine_understands_the_arguments() -> None:
     request = Request(
         plate="/p/sh.####.exr", out="/o", name="sh", frames="-5-5", layers="3", flow="vectors", flow_layer="motion",
         quality="final", device="cuda:1", seed=7, hints=("/h/1.exr",), alpha="straight", bit_depth="float",
-        plate_layer="diffuse", missing="hold",
+        plate_layer="diffuse", missing="hold", flow_refine=True,
     )  # fmt: skip
     for command in (stages.run, stages.init):
         values = command.make_context("vdp", request.arguments(command.name)[1:]).params
         assert values["frames"] == "-5-5" and values["layer"] == "diffuse" and values["hints"] == ("/h/1.exr",)
-        assert values["plate"] == "/p/sh.####.exr" and values["progress"] == "json"
+        assert values["plate"] == "/p/sh.####.exr" and values["progress"] == "json" and values["flow_refine"]
 
 
 @pytest.mark.parametrize(
@@ -85,9 +90,10 @@ def test_the_digest_leaves_out_what_does_not_change_the_layers(name: str, value:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("plate", "/p/x.####.exr"), ("frames", "1001"), ("task", "dehaze"), ("layers", "3"), ("flow", "raft"),
-     ("flow_layer", "m"), ("quality", "draft"), ("seed", 1), ("hints", ("/h.exr",)), ("alpha", "straight"),
-     ("bit_depth", "float"), ("plate_layer", "d"), ("missing", "hold"), ("strength", 0.5), ("airlight", "1,1,1"),
-     ("transmission", "rgb"), ("gamma", "2"), ("exposure", 1.0), ("key_fill", 0.5), ("protect", 0.5)],
+     ("flow_layer", "m"), ("flow_refine", True), ("quality", "draft"), ("seed", 1), ("hints", ("/h.exr",)),
+     ("alpha", "straight"), ("bit_depth", "float"), ("plate_layer", "d"), ("missing", "hold"), ("strength", 0.5),
+     ("airlight", "1,1,1"), ("transmission", "rgb"), ("gamma", "2"), ("exposure", 1.0), ("key_fill", 0.5),
+     ("protect", 0.5)],
 )  # fmt: skip
 def test_the_digest_holds_what_changes_the_layers(name: str, value: object) -> None:
     digest = Request.from_dict({**PLAIN.as_dict(), name: value}).digest()

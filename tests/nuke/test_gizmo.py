@@ -45,7 +45,7 @@ TYPES = {
         ("haze_amount", "exposure_mix", "gamma", "strength", "exposure", "key_fill", "protect", "gamma_lock"),
         "Double_Knob",
     ),
-    **dict.fromkeys(("lock_airlight", "lock_gamma"), "Boolean_Knob"),
+    **dict.fromkeys(("lock_airlight", "lock_gamma", "flow_refine"), "Boolean_Knob"),
     **dict.fromkeys(
         ("first", "last", "seed", "vdp_version", "layers_first", "layers_last", "layers_count", "render_plate"),
         "Int_Knob",

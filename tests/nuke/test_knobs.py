@@ -63,6 +63,8 @@ def test_a_fresh_node_asks_for_the_defaults(vdp: Any) -> None:
         ({"task": "relight", "gamma_lock": 1.5, "lock_gamma": True}, {"gamma": "1.5"}),
         ({"flow": "estimate (RAFT)", "flow_layer": "forward"}, {"flow": "raft"}),
         ({"flow": "estimate (VDP)"}, {"flow": "vdp"}),
+        ({"flow_refine": True}, {"flow_refine": True}),
+        ({"flow": "motion vectors of the input", "flow_refine": True}, {"flow": "vectors", "flow_refine": False}),
         (
             {"flow": "motion vectors of the input", "flow_layer": "forward"},
             {"flow": "vectors", "flow_layer": "forward"},

@@ -34,6 +34,7 @@ Flow = NDArray[np.float32]
 # Measured peaks: of a frame on its way to flow size, and of a pair of frames in the estimator.
 _BYTES_A_PLATE_PIXEL = 56
 _BYTES_A_FLOW_PIXEL = {"dis": 128, "vdp": 512}
+_BYTES_A_REFINED_PIXEL = 448  # while a pair is refined, which is after the estimator's own peak
 
 
 def shot_sizes(shot: Shot) -> WorkingSizes:
@@ -75,7 +76,10 @@ def prep(shot: Shot, machine: Machine, reporter: Reporter, frames: Sequence[int]
 def _require_memory(work: _Work, machine: Machine) -> None:
     height, width = work.shot.plate.canvas.shape
     flow = work.sizes.flow[0] * work.sizes.flow[1]
-    a_pixel = _BYTES_A_FLOW_PIXEL.get(work.shot.settings.flow, _BYTES_A_FLOW_PIXEL["dis"])
+    settings = work.shot.settings
+    a_pixel = _BYTES_A_FLOW_PIXEL.get(settings.flow, _BYTES_A_FLOW_PIXEL["dis"])
+    if settings.flow_refine:
+        a_pixel = max(a_pixel, _BYTES_A_REFINED_PIXEL)
     needed = height * width * _BYTES_A_PLATE_PIXEL + threads(machine) * flow * a_pixel
     require(needed, f"measuring the motion of a frame of {width}x{height}", machine)
 
