@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader, Dataset
 
 from vdp_engine import files
 from vdp_engine.flow_training.scenes import TRAINING, Family, Pair, make_pair
@@ -30,13 +31,15 @@ from vdp_engine.motion.proxy import Proxy
 
 PICTURE: Size = (240, 320)
 CROP: Size = (160, 224)
-_SCENES_A_STEP = 2  # each is used by two steps, forward and backward
+_SCENES_A_STEP = 2  # forward one, backward the other
+_STEPS_A_SCENE = 2  # in each of the two roles: a scene and its DIS cost over half of what a step does
 _VALIDATION_SCENES = 24
 _WARM_UP = 100
 _COOL_DOWN = 0.3  # share of the steps over which the rate falls to 0
 _MEAN_OF_LAST = 0.998  # weights that are validated and exported: a running mean over some 500 steps
 _OUT_OF_SIGHT = 0.5  # how much flow counts where the surface is not seen in the other frame
 _BY_ITSELF = 3.0  # how much more where a surface does not move as the camera: else snapping to the camera pays first
+_FOUND = 4.0  # and how much more again where the start has found that already: it is what must not be lost
 _NO_CAMERA = 0.3  # share of samples that are not told the camera motion
 _FIRST_SIZES, _TRUST = 0.3, 0.1  # weights of the flow at 1/8, and of trust
 
@@ -91,10 +94,11 @@ def samples_of(pair: Pair) -> tuple[Sample, Sample]:
 
 def _sample(clues: Clues, pair: Pair) -> Sample:
     flow = torch.from_numpy(pair.forward)[None]
-    hard = _length(clues.start - flow).mean((1, 2))
+    off = _length(clues.start - flow)
     weight = _OUT_OF_SIGHT + (1 - _OUT_OF_SIGHT) * torch.from_numpy(pair.seen)[None].float()
-    weight = weight * (1 + _BY_ITSELF * torch.clamp(_length(flow - clues.camera) / 2, max=1.0))
-    return Sample(clues, flow, weight, hard)
+    own = torch.clamp(_length(flow - clues.camera) / 2, max=1.0)
+    weight = weight * (1 + own * (_BY_ITSELF + _FOUND * torch.clamp(1 - off / 2, min=0.0)))
+    return Sample(clues, flow, weight, off.mean((1, 2)))
 
 
 def joined(samples: list[Sample]) -> Sample:
@@ -104,21 +108,19 @@ def joined(samples: list[Sample]) -> Sample:
     return Sample(clues, *(torch.cat(one) for one in zip(*parts, strict=True)))
 
 
-class Batches:
-    """What each step is trained on: a crop of its own scene, and one of the next scene the other way round."""
+class Batches(Dataset[Sample]):
+    """What each step is trained on: a crop of one scene, and one of the next scene the other way round."""
 
     def __init__(self, seed: int, family: Family = TRAINING) -> None:
-        self._seed = seed
-        self._scene: Callable[[int], tuple[Sample, Sample]] = lru_cache(_SCENES_A_STEP)(
-            lambda index: samples_of(make_pair(np.random.default_rng([seed, 0, index]), PICTURE, family))
-        )
+        self._seed, self._family = seed, family
+        self._scenes: dict[int, tuple[Sample, Sample]] = {}
 
-    def __call__(self, step: int) -> Sample:
+    def __getitem__(self, step: int) -> Sample:
         """The batch of a step (N = 2)."""
         rng = np.random.default_rng([self._seed, _BATCHES, step])
         cropped = []
         for index in range(_SCENES_A_STEP):
-            sample = self._scene(step + index)[index]
+            sample = self._scene(step // _STEPS_A_SCENE + index)[index]
             top, left = (int(rng.integers(0, PICTURE[axis] - CROP[axis] + 1)) for axis in (0, 1))
             flips = bool(rng.integers(2)), bool(rng.integers(2))
             part = sample.crop(top, left, CROP, flips)
@@ -126,6 +128,18 @@ class Batches:
                 part = replace(part, clues=replace(part.clues, camera=part.clues.start))
             cropped.append(part)
         return joined(cropped)
+
+    def _scene(self, index: int) -> tuple[Sample, Sample]:
+        if index not in self._scenes:
+            self._scenes = {kept: scene for kept, scene in self._scenes.items() if abs(kept - index) < _SCENES_A_STEP}
+            self._scenes[index] = samples_of(
+                make_pair(np.random.default_rng([self._seed, 0, index]), PICTURE, self._family)
+            )
+        return self._scenes[index]
+
+    def ahead(self, first: int, last: int) -> Iterator[Sample]:
+        """Those of the steps from ``first`` up to before ``last``, worked out by a process of its own meanwhile."""
+        return iter(DataLoader(self, batch_size=None, sampler=range(first, last), num_workers=1, prefetch_factor=8))
 
 
 def loss_of(mended: Mended, sample: Sample) -> Tensor:
@@ -193,9 +207,10 @@ class Training:
     def run(self, minutes: float, tell: Callable[[str], None] = print, save_every: int = 100) -> None:
         """Train until all steps are done or the time is up; what was done is in the folder then."""
         until = time.monotonic() + 60 * minutes
+        batches = self._batches.ahead(self.step, self.steps)
         while self.step < self.steps and time.monotonic() < until:
             began = time.process_time()
-            self._losses.append(self.one_step())
+            self._losses.append(self.one_step(next(batches)))
             self.seconds += time.process_time() - began
             if self.step % self._every == 0 or self.step == self.steps:
                 self._validate(tell)
@@ -203,11 +218,11 @@ class Training:
                 self.save()
         self.save()
 
-    def one_step(self) -> float:
+    def one_step(self, sample: Sample) -> float:
         """One step; returns its loss."""
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate * rate_share(self.step, self.steps)
-        sample = self._batches(self.step).to(self._device)
+        sample = sample.to(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bfloat16):
             mended = self.net(sample.clues)
         loss = loss_of(mended, sample)
