@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from vdp_engine import files
 from vdp_engine.flow_training.scenes import TRAINING, Family, Pair, make_pair
 from vdp_engine.flow_training.textures import Size
-from vdp_engine.motion.boxed import clues_of, read_weights
+from vdp_engine.motion.boxed import Mender, Way, clues_of, read_weights
 from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.flow_net import Clues, FlowNet, Mended
 from vdp_engine.motion.proxy import Proxy
@@ -32,7 +32,7 @@ from vdp_engine.motion.proxy import Proxy
 PICTURE: Size = (240, 320)
 CROP: Size = (160, 224)
 _SCENES_A_STEP = 2  # forward one, backward the other
-_STEPS_A_SCENE = 2  # in each of the two roles: a scene and its DIS cost over half of what a step does
+_STEPS_A_SCENE = 3  # in each of the two roles: a scene and its DIS cost over half of what a step does
 _VALIDATION_SCENES = 24
 _WARM_UP = 100
 _COOL_DOWN = 0.3  # share of the steps over which the rate falls to 0
@@ -40,6 +40,8 @@ _MEAN_OF_LAST = 0.998  # weights that are validated and exported: a running mean
 _OUT_OF_SIGHT = 0.5  # how much flow counts where the surface is not seen in the other frame
 _BY_ITSELF = 3.0  # how much more where a surface does not move as the camera: else snapping to the camera pays first
 _FOUND = 4.0  # and how much more again where the start has found that already: it is what must not be lost
+_SHRUNK = 8.0  # what it costs to be nearer to the camera's motion than half way to the truth: then an object is lost
+_FROM_DIS = 3  # of so many scenes one is of the first round where a second one is trained
 _NO_CAMERA = 0.3  # share of samples that are not told the camera motion
 _FIRST_SIZES, _TRUST = 0.3, 0.1  # weights of the flow at 1/8, and of trust
 
@@ -81,11 +83,15 @@ class Sample:
         return Sample(clues, of(self.truth), of(self.weight[:, None])[:, 0], self.hard)
 
 
-def samples_of(pair: Pair) -> tuple[Sample, Sample]:
-    """The pair forward and backward, with DIS worked out over the whole picture."""
+def samples_of(pair: Pair, mender: Mender | None = None) -> tuple[Sample, Sample]:
+    """The pair forward and backward, with DIS worked out over the whole picture; or with what ``mender`` makes of DIS,
+    for that is what a second round starts from."""
     covered = np.ones(pair.first.shape[:2], np.float32)
     first, second = Proxy(0, pair.first, covered), Proxy(1, pair.second, covered)
-    there, back = DisFlow().flow(first, second), DisFlow().flow(second, first)
+    dis = DisFlow()
+    there, back = Way(dis.flow(first, second), None), Way(dis.flow(second, first), None)
+    if mender is not None:
+        there, back = mender.mend(first, second, there, back), mender.mend(second, first, back, there)
     return (
         _sample(clues_of(first, second, there, back), pair),
         _sample(clues_of(second, first, back, there), pair.reversed()),
@@ -109,10 +115,14 @@ def joined(samples: list[Sample]) -> Sample:
 
 
 class Batches(Dataset[Sample]):
-    """What each step is trained on: a crop of one scene, and one of the next scene the other way round."""
+    """What each step is trained on: a crop of one scene, and one of the next scene the other way round.
 
-    def __init__(self, seed: int, family: Family = TRAINING) -> None:
-        self._seed, self._family = seed, family
+    Args:
+        mender: what the first round is; its flow is the start then, and DIS in every ``_FROM_DIS``-th scene.
+    """
+
+    def __init__(self, seed: int, family: Family = TRAINING, mender: Mender | None = None) -> None:
+        self._seed, self._family, self._mender = seed, family, mender
         self._scenes: dict[int, tuple[Sample, Sample]] = {}
 
     def __getitem__(self, step: int) -> Sample:
@@ -132,9 +142,8 @@ class Batches(Dataset[Sample]):
     def _scene(self, index: int) -> tuple[Sample, Sample]:
         if index not in self._scenes:
             self._scenes = {kept: scene for kept, scene in self._scenes.items() if abs(kept - index) < _SCENES_A_STEP}
-            self._scenes[index] = samples_of(
-                make_pair(np.random.default_rng([self._seed, 0, index]), PICTURE, self._family)
-            )
+            pair = make_pair(np.random.default_rng([self._seed, 0, index]), PICTURE, self._family)
+            self._scenes[index] = samples_of(pair, self._mender if index % _FROM_DIS else None)
         return self._scenes[index]
 
     def ahead(self, first: int, last: int) -> Iterator[Sample]:
@@ -157,7 +166,16 @@ def loss_of(mended: Mended, sample: Sample) -> Tensor:
     for index, flow in enumerate(mended.fine):
         share = 0.8 ** (len(mended.fine) - 1 - index)
         total = total + share * (_robust(flow - sample.truth) * weight).mean()
+    total = total + (_shrunk(mended.flow, sample) * weight).mean()
     return total + _TRUST * binary_cross_entropy_with_logits(mended.trust, right(mended.flow.detach(), sample.truth))
+
+
+def _shrunk(flow: Tensor, sample: Sample) -> Tensor:
+    """(N, h, w): where a guess is all there is, the camera's motion is the likeliest, but a surface that does not move
+    with the camera must not seem to; 0 where the camera's motion was not told."""
+    told = (sample.clues.camera != sample.clues.start).flatten(1).any(1)[:, None, None]
+    apart, found = (_length(one - sample.clues.camera + 1e-3) for one in (sample.truth, flow))
+    return told * _SHRUNK * torch.relu(apart / 2 - found) / torch.clamp(apart, min=6.0)
 
 
 def right(flow: Tensor, truth: Tensor) -> Tensor:
@@ -174,7 +192,8 @@ def _length(flow: Tensor) -> Tensor:
 
 
 class Training:
-    """One training in a folder: ``checkpoint.pt``, ``curve.jsonl``, and ``best.safetensors`` in half precision.
+    """One training in a folder: ``checkpoint.pt``, ``curve.jsonl``, and ``best.safetensors`` in half precision. Where
+    there is ``first.safetensors``, the weights that do the first round, both rounds are trained.
 
     Args:
         steps: how many there are to be; the learning rate rises over the first, and falls over the last of them.
@@ -194,7 +213,9 @@ class Training:
         self.net = (FlowNet() if start is None else read_weights(start)[0]).to(device)
         self.mean = {key: value.clone() for key, value in self.net.state_dict().items()}
         self._optimiser = torch.optim.AdamW(self.net.parameters(), lr=rate, weight_decay=1e-4)
-        self._batches = Batches(seed)
+        first = folder / "first.safetensors"
+        self._mender = Mender(read_weights(first)[0].eval(), _CPU) if first.exists() else None
+        self._batches = Batches(seed, mender=self._mender)
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         self._losses: list[float] = []
         if self._checkpoint.exists():
@@ -241,7 +262,7 @@ class Training:
     def _validate(self, tell: Callable[[str], None]) -> None:
         net = FlowNet()  # on the CPU, where the engine mostly runs it
         net.load_state_dict(self.mean)
-        ours, start, own, own_start = score(net, validation(self.seed))
+        ours, start, own, own_start = score(net, validation(self.seed, self._mender))
         if (ours + own) / 2 < self.best:
             self.best = (ours + own) / 2
             files.write_bytes(self.folder / "best.safetensors", exported(self.mean))
@@ -285,10 +306,11 @@ def exported(state: dict[str, Tensor]) -> bytes:
 
 
 @lru_cache(1)
-def validation(seed: int) -> tuple[Sample, ...]:
+def validation(seed: int, mender: Mender | None = None) -> tuple[Sample, ...]:
     """Scenes of the training family that no step sees, in whole pictures; every other one backward."""
     generators = (np.random.default_rng([seed, _VALIDATION, index]) for index in range(_VALIDATION_SCENES))
-    return tuple(samples_of(make_pair(rng, PICTURE, TRAINING))[index % 2] for index, rng in enumerate(generators))
+    pairs = (make_pair(rng, PICTURE, TRAINING) for rng in generators)
+    return tuple(samples_of(pair, mender)[index % 2] for index, pair in enumerate(pairs))
 
 
 def score(net: FlowNet, samples: tuple[Sample, ...]) -> tuple[float, float, float, float]:
