@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from vdp_engine.flow_training import train
 from vdp_engine.flow_training.scenes import TRAINING, make_pair
 from vdp_engine.flow_training.train import Batches, Training, joined, loss_of, rate_share, samples_of
 from vdp_engine.motion import boxed
+from vdp_engine.motion.boxed import Mender, Way
+from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.flow_net import FlowNet
+from vdp_engine.motion.proxy import Proxy
 
 CPU = torch.device("cpu")
 
@@ -39,8 +43,8 @@ def test_stopped_and_resumed_gives_the_weights_of_one_run(tmp_path: Path) -> Non
     whole = Training(tmp_path / "one", 6, seed=4, validate_every=3)
     whole.run(60, lambda line: None)
     half = Training(tmp_path / "two", 6, seed=4, validate_every=3)
-    for _ in range(2):
-        half.one_step()
+    for step in range(2):
+        half.one_step(Batches(4)[step])
     half.save()
     rest = Training(tmp_path / "two", 6, seed=4, validate_every=3)
     assert rest.step == 2
@@ -91,11 +95,10 @@ def test_the_best_is_kept_for_the_engine_to_load(tmp_path: Path, monkeypatch: py
 
 def test_some_steps_on_one_scene_bring_its_loss_down(tmp_path: Path) -> None:
     training = Training(tmp_path, 100, rate=1e-2, bfloat16=False)
-    sample = Batches(0)(0)
-    training._batches = lambda step: sample  # type: ignore[assignment]
+    sample = Batches(0)[0]
     before = float(loss_of(FlowNet()(sample.clues), sample).detach())
     for _ in range(25):
-        training.one_step()
+        training.one_step(sample)
     with torch.inference_mode():
         after = float(loss_of(training.net(sample.clues), sample))
     assert after < 0.8 * before
@@ -110,10 +113,10 @@ def test_the_true_flow_has_the_least_loss() -> None:
 
 
 def test_a_batch_follows_from_seed_and_step() -> None:
-    first, again, other = Batches(1)(5), Batches(1)(5), Batches(2)(5)
+    first, again, other = Batches(1)[5], Batches(1)[5], Batches(2)[5]
     later = Batches(1)
-    later(4)
-    for sample in (again, later(5)):
+    later[3]
+    for sample in (again, later[5]):
         assert torch.equal(first.clues.first, sample.clues.first)
         assert torch.equal(first.truth, sample.truth)
     assert not torch.equal(first.clues.first, other.clues.first)
@@ -138,3 +141,53 @@ def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
     shares = [rate_share(step, 1000) for step in range(1001)]
     assert shares[0] == 0.01 and shares[500] == 1.0 and shares[1000] == 0.0
     assert shares[850] == pytest.approx(0.5)
+
+
+def restless() -> FlowNet:
+    """One that changes its start."""
+    torch.manual_seed(0)
+    net = FlowNet()
+    for layer in (net.last, net.update8.change, net.update4.change):
+        torch.nn.init.normal_(layer.weight, std=0.05)
+    return net.eval()
+
+
+def test_a_second_round_starts_from_what_the_first_one_made() -> None:
+    pair = make_pair(np.random.default_rng(0), (72, 96), TRAINING)
+    mender = Mender(restless(), CPU)
+    first, second = (
+        Proxy(index, one, np.ones((72, 96), np.float32)) for index, one in enumerate((pair.first, pair.second))
+    )
+    there, back = (Way(DisFlow().flow(*order), None) for order in ((first, second), (second, first)))
+    wanted = mender.mend(first, second, there, back), mender.mend(second, first, back, there)
+    for sample, way in zip(samples_of(pair, mender), wanted, strict=True):
+        np.testing.assert_array_equal(sample.clues.start[0].numpy(), way.flow)
+        assert not np.array_equal(way.flow, there.flow)
+    batches, plain = Batches(0, mender=mender), Batches(0)
+    assert torch.equal(batches[0].clues.start[0], plain[0].clues.start[0])  # scene 0 is of the first round,
+    assert not torch.equal(batches[0].clues.start[1], plain[0].clues.start[1])  # scene 1 of the second
+
+
+def test_weights_for_the_first_round_lie_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(train.exported(restless().state_dict()))
+    folder = tmp_path / "training"
+    given = [str(folder), "--steps", "1", "--first-round", str(weights), "--from", str(weights), "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["flow_training", *given])
+    command.main()
+    line = json.loads((folder / "curve.jsonl").read_text())
+    assert line["start"] != pytest.approx(train.score(FlowNet(), train.validation(0))[1], abs=1e-3)
+    assert (folder / "first.safetensors").read_bytes() == weights.read_bytes()
+    assert Training(folder, 1).step == 1
+
+
+def test_it_costs_to_take_a_moving_thing_for_still() -> None:
+    """Not where the flow is more than half way to the truth, and not where the camera's motion is not told."""
+    sample = Batches(0)[0]
+    shift = torch.tensor([30.0, 0.0])[:, None, None]
+    moving = replace(sample, truth=sample.clues.camera + shift)
+    assert float(train._shrunk(sample.clues.camera, moving).min()) == pytest.approx(4.0, abs=0.01)
+    assert float(train._shrunk(sample.clues.camera + 0.4 * shift, moving).mean()) == pytest.approx(0.8, abs=0.01)
+    assert float(train._shrunk(sample.clues.camera + 0.6 * shift, moving).max()) == 0
+    untold = replace(moving, clues=replace(moving.clues, start=moving.clues.camera))
+    assert float(train._shrunk(untold.clues.camera, untold).max()) == 0

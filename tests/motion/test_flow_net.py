@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from vdp_engine.errors import MotionError
 from vdp_engine.flow_training.scenes import HELD_OUT, make_pair
 from vdp_engine.motion import boxed
-from vdp_engine.motion.boxed import CORRECTIONS, BoxedFlow
+from vdp_engine.motion.boxed import CORRECTIONS, ROUNDS, BoxedFlow, Mender, Way
 from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.estimator import make_estimator
 from vdp_engine.motion.flow_net import Clues, FlowNet, _Compared, compare
@@ -110,6 +110,27 @@ def test_the_same_pair_gives_the_same_flow() -> None:
     estimator = BoxedFlow(restless(), "vdp", CPU, "standard")
     flows = [estimator.flow(*proxies()) for _ in range(2)]
     np.testing.assert_array_equal(*flows)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pictures_are_looked_at_once_and_each_round_is_worked_out_once(
+    turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    mended: list[int] = []
+    features, forward = FlowNet.features, FlowNet.forward
+    monkeypatch.setattr(FlowNet, "features", lambda *given: looked.append(1) or features(*given))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(FlowNet, "forward", lambda *given: mended.append(1) or forward(*given))  # type: ignore[func-returns-value]
+    estimator, pair = BoxedFlow(restless(), "vdp", CPU, "standard"), proxies()
+    order = (pair[::-1], pair) if turned else (pair, pair[::-1])
+    found = {one[0].frame: estimator.flow(*one) for one in order}
+    assert (len(looked), len(mended)) == (1, 2 * ROUNDS["standard"])
+    mender, dis = Mender(restless(), CPU), DisFlow()
+    ways = [Way(dis.flow(*one), None) for one in (pair, pair[::-1])]
+    for _ in range(ROUNDS["standard"]):
+        ways = [mender.mend(*one, *both) for one, both in ((pair, ways), (pair[::-1], ways[::-1]))]
+    for way, source in zip(ways, pair, strict=True):
+        np.testing.assert_array_equal(found[source.frame], way.flow)
 
 
 def test_both_ways_of_a_pair_at_once_share_dis(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@
     python -m vdp_engine.flow_training FOLDER --sheet
 
 Training goes on where the last one in FOLDER stopped; a new one begins as DIS, or with the weights of ``--from``, those
-of the engine for instance. ``curve.jsonl`` there holds its curve, ``best.safetensors`` the
+of the engine for instance. With ``--first-round`` it learns to mend what these weights made of DIS, too: the second
+round of the engine. ``curve.jsonl`` there holds its curve, ``best.safetensors`` the
 weights that did best on scenes that are not trained on, ``scenes.png`` some scenes to look at.
 """
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8000, help="of the whole training, not of this run")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so long")
     parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help="weights to begin a new training with")
+    parser.add_argument("--first-round", type=Path, metavar="FILE", help="train both rounds, the first done with these")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, help="0: all")
     parser.add_argument("--seed", type=int, default=0)
@@ -59,6 +61,8 @@ def main() -> None:
 
         cv2.imwrite(str(chosen.folder / "scenes.png"), sheet(8, chosen.seed))
         return
+    if chosen.first_round:
+        files.write_bytes(chosen.folder / "first.safetensors", chosen.first_round.read_bytes())
     training = Training(
         chosen.folder, chosen.steps, chosen.seed, rate=chosen.rate, bfloat16=not chosen.float32, start=chosen.start,
         device=machine.torch_device(lent),

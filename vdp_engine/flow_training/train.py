@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,24 +19,29 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader, Dataset
 
 from vdp_engine import files
 from vdp_engine.flow_training.scenes import TRAINING, Family, Pair, make_pair
 from vdp_engine.flow_training.textures import Size
-from vdp_engine.motion.boxed import clues_of, read_weights
+from vdp_engine.motion.boxed import Mender, Way, clues_of, read_weights
 from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.flow_net import Clues, FlowNet, Mended
 from vdp_engine.motion.proxy import Proxy
 
 PICTURE: Size = (240, 320)
 CROP: Size = (160, 224)
-_SCENES_A_STEP = 2  # each is used by two steps, forward and backward
+_SCENES_A_STEP = 2  # forward one, backward the other
+_STEPS_A_SCENE = 3  # in each of the two roles: a scene and its DIS cost over half of what a step does
 _VALIDATION_SCENES = 24
 _WARM_UP = 100
 _COOL_DOWN = 0.3  # share of the steps over which the rate falls to 0
 _MEAN_OF_LAST = 0.998  # weights that are validated and exported: a running mean over some 500 steps
 _OUT_OF_SIGHT = 0.5  # how much flow counts where the surface is not seen in the other frame
 _BY_ITSELF = 3.0  # how much more where a surface does not move as the camera: else snapping to the camera pays first
+_FOUND = 4.0  # and how much more again where the start has found that already: it is what must not be lost
+_SHRUNK = 8.0  # what it costs to be nearer to the camera's motion than half way to the truth: then an object is lost
+_FROM_DIS = 3  # of so many scenes one is of the first round where a second one is trained
 _NO_CAMERA = 0.3  # share of samples that are not told the camera motion
 _FIRST_SIZES, _TRUST = 0.3, 0.1  # weights of the flow at 1/8, and of trust
 
@@ -78,11 +83,15 @@ class Sample:
         return Sample(clues, of(self.truth), of(self.weight[:, None])[:, 0], self.hard)
 
 
-def samples_of(pair: Pair) -> tuple[Sample, Sample]:
-    """The pair forward and backward, with DIS worked out over the whole picture."""
+def samples_of(pair: Pair, mender: Mender | None = None) -> tuple[Sample, Sample]:
+    """The pair forward and backward, with DIS worked out over the whole picture; or with what ``mender`` makes of DIS,
+    for that is what a second round starts from."""
     covered = np.ones(pair.first.shape[:2], np.float32)
     first, second = Proxy(0, pair.first, covered), Proxy(1, pair.second, covered)
-    there, back = DisFlow().flow(first, second), DisFlow().flow(second, first)
+    dis = DisFlow()
+    there, back = Way(dis.flow(first, second), None), Way(dis.flow(second, first), None)
+    if mender is not None:
+        there, back = mender.mend(first, second, there, back), mender.mend(second, first, back, there)
     return (
         _sample(clues_of(first, second, there, back), pair),
         _sample(clues_of(second, first, back, there), pair.reversed()),
@@ -91,10 +100,11 @@ def samples_of(pair: Pair) -> tuple[Sample, Sample]:
 
 def _sample(clues: Clues, pair: Pair) -> Sample:
     flow = torch.from_numpy(pair.forward)[None]
-    hard = _length(clues.start - flow).mean((1, 2))
+    off = _length(clues.start - flow)
     weight = _OUT_OF_SIGHT + (1 - _OUT_OF_SIGHT) * torch.from_numpy(pair.seen)[None].float()
-    weight = weight * (1 + _BY_ITSELF * torch.clamp(_length(flow - clues.camera) / 2, max=1.0))
-    return Sample(clues, flow, weight, hard)
+    own = torch.clamp(_length(flow - clues.camera) / 2, max=1.0)
+    weight = weight * (1 + own * (_BY_ITSELF + _FOUND * torch.clamp(1 - off / 2, min=0.0)))
+    return Sample(clues, flow, weight, off.mean((1, 2)))
 
 
 def joined(samples: list[Sample]) -> Sample:
@@ -104,21 +114,23 @@ def joined(samples: list[Sample]) -> Sample:
     return Sample(clues, *(torch.cat(one) for one in zip(*parts, strict=True)))
 
 
-class Batches:
-    """What each step is trained on: a crop of its own scene, and one of the next scene the other way round."""
+class Batches(Dataset[Sample]):
+    """What each step is trained on: a crop of one scene, and one of the next scene the other way round.
 
-    def __init__(self, seed: int, family: Family = TRAINING) -> None:
-        self._seed = seed
-        self._scene: Callable[[int], tuple[Sample, Sample]] = lru_cache(_SCENES_A_STEP)(
-            lambda index: samples_of(make_pair(np.random.default_rng([seed, 0, index]), PICTURE, family))
-        )
+    Args:
+        mender: what the first round is; its flow is the start then, and DIS in every ``_FROM_DIS``-th scene.
+    """
 
-    def __call__(self, step: int) -> Sample:
+    def __init__(self, seed: int, family: Family = TRAINING, mender: Mender | None = None) -> None:
+        self._seed, self._family, self._mender = seed, family, mender
+        self._scenes: dict[int, tuple[Sample, Sample]] = {}
+
+    def __getitem__(self, step: int) -> Sample:
         """The batch of a step (N = 2)."""
         rng = np.random.default_rng([self._seed, _BATCHES, step])
         cropped = []
         for index in range(_SCENES_A_STEP):
-            sample = self._scene(step + index)[index]
+            sample = self._scene(step // _STEPS_A_SCENE + index)[index]
             top, left = (int(rng.integers(0, PICTURE[axis] - CROP[axis] + 1)) for axis in (0, 1))
             flips = bool(rng.integers(2)), bool(rng.integers(2))
             part = sample.crop(top, left, CROP, flips)
@@ -126,6 +138,17 @@ class Batches:
                 part = replace(part, clues=replace(part.clues, camera=part.clues.start))
             cropped.append(part)
         return joined(cropped)
+
+    def _scene(self, index: int) -> tuple[Sample, Sample]:
+        if index not in self._scenes:
+            self._scenes = {kept: scene for kept, scene in self._scenes.items() if abs(kept - index) < _SCENES_A_STEP}
+            pair = make_pair(np.random.default_rng([self._seed, 0, index]), PICTURE, self._family)
+            self._scenes[index] = samples_of(pair, self._mender if index % _FROM_DIS else None)
+        return self._scenes[index]
+
+    def ahead(self, first: int, last: int) -> Iterator[Sample]:
+        """Those of the steps from ``first`` up to before ``last``, worked out by a process of its own meanwhile."""
+        return iter(DataLoader(self, batch_size=None, sampler=range(first, last), num_workers=1, prefetch_factor=8))
 
 
 def loss_of(mended: Mended, sample: Sample) -> Tensor:
@@ -143,7 +166,16 @@ def loss_of(mended: Mended, sample: Sample) -> Tensor:
     for index, flow in enumerate(mended.fine):
         share = 0.8 ** (len(mended.fine) - 1 - index)
         total = total + share * (_robust(flow - sample.truth) * weight).mean()
+    total = total + (_shrunk(mended.flow, sample) * weight).mean()
     return total + _TRUST * binary_cross_entropy_with_logits(mended.trust, right(mended.flow.detach(), sample.truth))
+
+
+def _shrunk(flow: Tensor, sample: Sample) -> Tensor:
+    """(N, h, w): where a guess is all there is, the camera's motion is the likeliest, but a surface that does not move
+    with the camera must not seem to; 0 where the camera's motion was not told."""
+    told = (sample.clues.camera != sample.clues.start).flatten(1).any(1)[:, None, None]
+    apart, found = (_length(one - sample.clues.camera + 1e-3) for one in (sample.truth, flow))
+    return told * _SHRUNK * torch.relu(apart / 2 - found) / torch.clamp(apart, min=6.0)
 
 
 def right(flow: Tensor, truth: Tensor) -> Tensor:
@@ -160,7 +192,8 @@ def _length(flow: Tensor) -> Tensor:
 
 
 class Training:
-    """One training in a folder: ``checkpoint.pt``, ``curve.jsonl``, and ``best.safetensors`` in half precision.
+    """One training in a folder: ``checkpoint.pt``, ``curve.jsonl``, and ``best.safetensors`` in half precision. Where
+    there is ``first.safetensors``, the weights that do the first round, both rounds are trained.
 
     Args:
         steps: how many there are to be; the learning rate rises over the first, and falls over the last of them.
@@ -180,7 +213,9 @@ class Training:
         self.net = (FlowNet() if start is None else read_weights(start)[0]).to(device)
         self.mean = {key: value.clone() for key, value in self.net.state_dict().items()}
         self._optimiser = torch.optim.AdamW(self.net.parameters(), lr=rate, weight_decay=1e-4)
-        self._batches = Batches(seed)
+        first = folder / "first.safetensors"
+        self._mender = Mender(read_weights(first)[0].eval(), _CPU) if first.exists() else None
+        self._batches = Batches(seed, mender=self._mender)
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         self._losses: list[float] = []
         if self._checkpoint.exists():
@@ -193,9 +228,10 @@ class Training:
     def run(self, minutes: float, tell: Callable[[str], None] = print, save_every: int = 100) -> None:
         """Train until all steps are done or the time is up; what was done is in the folder then."""
         until = time.monotonic() + 60 * minutes
+        batches = self._batches.ahead(self.step, self.steps)
         while self.step < self.steps and time.monotonic() < until:
             began = time.process_time()
-            self._losses.append(self.one_step())
+            self._losses.append(self.one_step(next(batches)))
             self.seconds += time.process_time() - began
             if self.step % self._every == 0 or self.step == self.steps:
                 self._validate(tell)
@@ -203,11 +239,11 @@ class Training:
                 self.save()
         self.save()
 
-    def one_step(self) -> float:
+    def one_step(self, sample: Sample) -> float:
         """One step; returns its loss."""
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate * rate_share(self.step, self.steps)
-        sample = self._batches(self.step).to(self._device)
+        sample = sample.to(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bfloat16):
             mended = self.net(sample.clues)
         loss = loss_of(mended, sample)
@@ -226,7 +262,7 @@ class Training:
     def _validate(self, tell: Callable[[str], None]) -> None:
         net = FlowNet()  # on the CPU, where the engine mostly runs it
         net.load_state_dict(self.mean)
-        ours, start, own, own_start = score(net, validation(self.seed))
+        ours, start, own, own_start = score(net, validation(self.seed, self._mender))
         if (ours + own) / 2 < self.best:
             self.best = (ours + own) / 2
             files.write_bytes(self.folder / "best.safetensors", exported(self.mean))
@@ -270,10 +306,11 @@ def exported(state: dict[str, Tensor]) -> bytes:
 
 
 @lru_cache(1)
-def validation(seed: int) -> tuple[Sample, ...]:
+def validation(seed: int, mender: Mender | None = None) -> tuple[Sample, ...]:
     """Scenes of the training family that no step sees, in whole pictures; every other one backward."""
     generators = (np.random.default_rng([seed, _VALIDATION, index]) for index in range(_VALIDATION_SCENES))
-    return tuple(samples_of(make_pair(rng, PICTURE, TRAINING))[index % 2] for index, rng in enumerate(generators))
+    pairs = (make_pair(rng, PICTURE, TRAINING) for rng in generators)
+    return tuple(samples_of(pair, mender)[index % 2] for index, pair in enumerate(pairs))
 
 
 def score(net: FlowNet, samples: tuple[Sample, ...]) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ the network begins as the identity on its start.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class Clues:
         first, second: (N, 3, h, w), the pictures, log-encoded, their joint range stretched to -1..1.
         start: (N, 2, h, w), flow to be mended.
         disagreement: (N, 2, h, w), start + flow back where start leads: 0 where the two agree.
-        camera: (N, 2, h, w), the camera motion fitted to start.
+        camera: (N, 2, h, w), the camera motion fitted to start, or to where it can be trusted.
     """
 
     first: Tensor
@@ -61,6 +61,17 @@ class Mended:
     trust: Tensor
     coarse: list[Tensor]
     fine: list[Tensor]
+
+
+class Features(NamedTuple):
+    """Of N pictures at 1/4 and at 1/8 of their size: (N, C, h/4, w/4) and (N, C, h/8, w/8)."""
+
+    four: Tensor
+    eight: Tensor
+
+    def swapped(self) -> Features:
+        """Of a pair played backwards."""
+        return Features(*(torch.cat(one.chunk(2)[::-1]) for one in self))
 
 
 class FlowNet(nn.Module):
@@ -88,11 +99,19 @@ class FlowNet(nn.Module):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
-    def forward(self, clues: Clues, coarse: int = 3, fine: int = 2) -> Mended:
-        """Mend ``clues.start`` by ``coarse`` corrections at 1/8 and ``fine`` (at least 1) at 1/4 of the size."""
+    def features(self, pictures: Tensor) -> Features:
+        """What ``forward`` works out of pictures (N, 3, h, w) alone, whichever of a pair they are."""
+        four = self.to4(pictures)
+        return Features(four, self.to8(four))
+
+    def forward(self, clues: Clues, coarse: int = 3, fine: int = 2, features: Features | None = None) -> Mended:
+        """Mend ``clues.start`` by ``coarse`` corrections at 1/8 and ``fine`` (at least 1) at 1/4 of the size.
+
+        Args:
+            features: those of the first and then of the second pictures, where they are known.
+        """
         count = len(clues.first)
-        four = self.to4(torch.cat([clues.first, clues.second]))
-        eight = self.to8(four)
+        four, eight = self.features(torch.cat([clues.first, clues.second])) if features is None else features
         match4, match8 = (normalize(one.float(), dim=1) for one in (self.match4(four), self.match8(eight)))
         told = torch.cat([clues.start, clues.disagreement, clues.camera], 1)
         fits = torch.cat([_misfit(clues, flow) for flow in (clues.start, clues.camera)], 1)
