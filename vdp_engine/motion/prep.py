@@ -33,7 +33,7 @@ Flow = NDArray[np.float32]
 
 # Measured peaks: of a frame on its way to flow size, and of a pair of frames in the estimator.
 _BYTES_A_PLATE_PIXEL = 56
-_BYTES_A_FLOW_PIXEL = {"dis": 128, "vdp": 512}
+_BYTES_A_FLOW_PIXEL = {"dis": 128, "vdp": 1024}
 _BYTES_A_REFINED_PIXEL = 512  # while a pair is refined, which is after the estimator's own peak
 
 
