@@ -141,6 +141,26 @@ def test_agreement_is_not_taken_at_the_price_of_the_pictures(
     assert error_of(mended, truth()) <= (0.2 if taken else error_of(start, truth()))
 
 
+@pytest.mark.parametrize(("right", "taken"), [(0.5, True), (30.0, False)])
+def test_squares_that_do_not_agree_better_stay_and_a_picture_that_does_not_stays_whole(
+    right: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The left half is put right. In the right one, where the picture has nothing to say, the fields are driven apart:
+    that is left out, and where so much of it reaches over the border that all is worse, nothing is taken."""
+    picture = texture(SIZE)
+    picture[:, 72:] = 0.4
+    start = np.zeros((2, 2, *SIZE), np.float32)
+    start[0, 0] = 0.5
+    found = torch.zeros(2, 2, SIZE[0] // 8, SIZE[1] // 8)
+    found[0, 0, :, :9], found[0, 0, :, 9:] = -0.5 / 2, right / 2
+    monkeypatch.setattr(refined, "_descend", lambda _pair: found)
+    mended = refine(*proxies(picture, picture), start, CPU)
+    assert np.array_equal(mended, start) != taken
+    if taken:
+        assert np.abs(mended[0, 0, :, :40]).max() < 0.01
+        np.testing.assert_array_equal(mended[0, 0, :, 96:], start[0, 0, :, 96:])
+
+
 @pytest.mark.parametrize("family", [TRAINING, HELD_OUT])
 @pytest.mark.parametrize("seed", range(4))
 def test_fields_agree_better_than_before_and_lie_no_further_from_the_truth(family: Family, seed: int) -> None:
