@@ -49,7 +49,8 @@ def _stopped(stage: str, out: Path) -> tuple[int, float, int, set[str]]:
     with command.start(stage, out, steps=None) as process:
         threads = 0
         for count, _ in enumerate(event for event in command.events(process) if event["event"] == "progress"):
-            threads = max(threads, _threads(process))
+            if count <= 2:
+                threads = max(threads, _threads(process))
             if count == 2:
                 sent = time.monotonic()
                 process.send_signal(signal.SIGTERM)
