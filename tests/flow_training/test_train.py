@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.motion.samples import restless
 from vdp_engine.flow_training import __main__ as command
 from vdp_engine.flow_training import train
 from vdp_engine.flow_training.scenes import TRAINING, make_pair
@@ -143,18 +144,9 @@ def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
     assert shares[850] == pytest.approx(0.5)
 
 
-def restless() -> FlowNet:
-    """One that changes its start."""
-    torch.manual_seed(0)
-    net = FlowNet()
-    for layer in (net.last, net.update8.change, net.update4.change):
-        torch.nn.init.normal_(layer.weight, std=0.05)
-    return net.eval()
-
-
 def test_a_second_round_starts_from_what_the_first_one_made() -> None:
     pair = make_pair(np.random.default_rng(0), (72, 96), TRAINING)
-    mender = Mender(restless(), CPU)
+    mender = Mender(restless().eval(), CPU)
     first, second = (
         Proxy(index, one, np.ones((72, 96), np.float32)) for index, one in enumerate((pair.first, pair.second))
     )

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models.optical_flow import raft_large, raft_small
 
+from tests.motion.samples import texture
 from vdp_engine.errors import MotionError
 from vdp_engine.motion.dis import DisFlow
 from vdp_engine.motion.proxy import Proxy, joint_stretch
@@ -15,17 +16,6 @@ from vdp_engine.motion.vectors import VectorFlow
 from vdp_engine.plate import Window, log_encode
 
 CPU = torch.device("cpu")
-
-
-def texture(size: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0), seed: int = 0) -> np.ndarray:
-    """A smooth texture (h, w, 3), moved by ``shift`` (x, y) pixels exactly: a sum of waves."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    waves = np.zeros(size)
-    for _ in range(40):
-        fx, fy, phase = rng.normal(0, 0.25), rng.normal(0, 0.25), rng.uniform(0, 7)
-        waves += np.cos(fx * (columns - shift[0]) + fy * (rows - shift[1]) + phase)
-    return (0.4 + 0.01 * waves)[..., None].repeat(3, 2).astype(np.float32)
 
 
 def proxy(image: np.ndarray, frame: int = 1) -> Proxy:

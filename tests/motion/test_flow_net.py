@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.motion.samples import restless
 from vdp_engine.errors import MotionError
 from vdp_engine.flow_training.scenes import HELD_OUT, make_pair
 from vdp_engine.motion import boxed
@@ -27,15 +28,6 @@ def proxies(size: tuple[int, int] = (72, 100), seed: int = 0) -> tuple[Proxy, Pr
     pair = make_pair(np.random.default_rng(seed), size, HELD_OUT)
     covered = np.ones(size, np.float32)
     return Proxy(1, pair.first, covered), Proxy(2, pair.second, covered)
-
-
-def restless() -> FlowNet:
-    """Random weights in the last layers, too, so that everything has a say."""
-    torch.manual_seed(0)
-    net = FlowNet()
-    for layer in (net.last, net.update8.change, net.update4.change):
-        torch.nn.init.normal_(layer.weight, std=0.05)
-    return net
 
 
 def clues(height: int, width: int) -> Clues:

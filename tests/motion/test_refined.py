@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.motion.samples import texture
 from tests.motion.test_prep import FakePlate, contents, make_shot, run
 from vdp_engine.errors import UsageError
 from vdp_engine.flow_training.scenes import HELD_OUT, TRAINING, Family, make_pair
@@ -26,17 +27,6 @@ SIZE = (96, 144)
 SHIFT = np.array([3.25, -1.5], np.float32)
 
 Flow = NDArray[np.float32]
-
-
-def texture(size: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0), seed: int = 0) -> NDArray[np.float32]:
-    """A texture (h, w, 3), moved by ``shift`` (x, y) pixels exactly: a sum of waves."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    waves = np.zeros(size)
-    for _ in range(40):
-        fx, fy, phase = rng.normal(0, 0.25), rng.normal(0, 0.25), rng.uniform(0, 7)
-        waves += np.cos(fx * (columns - shift[0]) + fy * (rows - shift[1]) + phase)
-    return (0.4 + 0.01 * waves)[..., None].repeat(3, 2).astype(np.float32)
 
 
 def proxies(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[Proxy, Proxy]:

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, grid_sample, interpolate, normalize, pad, pixel_shuffle, relu, unfold
+from torch.nn.functional import avg_pool2d, interpolate, normalize, pad, pixel_shuffle, relu, unfold
+
+from vdp_engine.motion.warp import fetched
 
 STRIDE = 8
 """Sides of what the network takes are multiples of it."""
@@ -199,7 +201,7 @@ class _Update(nn.Module):
 
 def _misfit(clues: Clues, flow: Tensor) -> Tensor:
     """(N, 1, h, w), 0 to 1: how far the second picture, fetched along ``flow``, is from the first."""
-    apart = (clues.first - _fetched(clues.second, flow)).abs().mean(1, keepdim=True)
+    apart = (clues.first - fetched(clues.second, flow, beyond="zeros")).abs().mean(1, keepdim=True)
     return apart / (apart + 0.1)
 
 
@@ -215,7 +217,7 @@ def compare(first: Tensor, second: Tensor, flow: Tensor, radius: int) -> Tensor:
     Returns:
         (N, (2 radius + 1)², h, w), the neighbourhood row by row.
     """
-    compared: Tensor = _Compared.apply(first, pad(_fetched(second, flow), (radius,) * 4), radius)
+    compared: Tensor = _Compared.apply(first, pad(fetched(second, flow, beyond="zeros"), (radius,) * 4), radius)
     return compared * _SHARPNESS
 
 
@@ -244,13 +246,3 @@ def _shifts(first: Tensor, radius: int) -> list[tuple]:
     height, width = first.shape[-2:]
     sides = range(2 * radius + 1)
     return [(..., slice(down, down + height), slice(across, across + width)) for down in sides for across in sides]
-
-
-def _fetched(x: Tensor, flow: Tensor) -> Tensor:
-    """``x(p + flow(p))``, bilinear, 0 beyond the edge: what ``motion.warp.warp`` does, several times faster."""
-    height, width = x.shape[-2:]
-    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
-    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
-    across = (flow[:, 0] + columns) * (2 / max(width - 1, 1)) - 1
-    down = (flow[:, 1] + rows) * (2 / max(height - 1, 1)) - 1
-    return grid_sample(x, torch.stack([across, down], -1), align_corners=True)

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, pad
+from torch.nn.functional import avg_pool2d, pad
 
 from vdp_engine.motion.estimator import FlowEstimator
 from vdp_engine.motion.learned import padded, stretched, turns
 from vdp_engine.motion.proxy import Proxy, joint_stretch
 from vdp_engine.motion.remembered import Remembered
-from vdp_engine.motion.warp import leads_inside, length
+from vdp_engine.motion.warp import fetched, leads_inside, length
 
 _VERSION = 1  # of all that follows; part of the estimator's name
 
@@ -168,10 +168,10 @@ def _descend(pair: _Pair) -> Tensor:
     for step in range(_STEPS):
         optimiser.param_groups[0]["lr"] = _RATE * (1.1 - step / _STEPS)
         flow = start + _enlarged(added, _CELL // 2)
-        apart = _fetched(there, flow) - pair.looks
+        apart = fetched(there, flow, beyond="border") - pair.looks
         colour = torch.sqrt((apart[:, :3] ** 2).sum(1) + 1e-6)
         # The field that is fetched stands still for a step, for its own share of the gradient comes from the other way.
-        returned = _fetched(flow.detach().flip(0), flow) + flow
+        returned = fetched(flow.detach().flip(0), flow, beyond="border") + flow
         miss = torch.sqrt((returned**2).sum(1) + 0.01)
         loss = (seen * (colour + _CENSUS * _robust(apart[:, 3:]) + _AGREE * miss)).mean()
         loss = loss + _SMOOTH * _rough(added, cell_across, cell_down, 1e-4)
@@ -195,7 +195,7 @@ class _Judgement:
         shown = _shown(pair.covered, pair.start)
         agree = torch.exp(-((_miss(pair.start) / (1 + 0.1 * length(pair.start))) ** 2))
         some = (..., slice(0, None, 2), slice(0, None, 2))
-        apart = _fetched(pair.sharp.flip(0), flow, 2) - pair.sharp[some]
+        apart = fetched(pair.sharp.flip(0), flow, beyond="border", every=2) - pair.sharp[some]
         miss = _miss(flow)[some].clamp(max=_MOST_MISS) * shown[some]
         census = _robust(apart) * (agree * shown)[some]
         return cls(*(avg_pool2d(one[:, None], _JUDGED // 2) for one in (miss, census)))
@@ -203,12 +203,12 @@ class _Judgement:
 
 def _miss(flow: Tensor) -> Tensor:
     """(2, h, w): how far from its pixel one leads who follows ``flow`` there and the other field back."""
-    return length(_fetched(flow.flip(0), flow) + flow)
+    return length(fetched(flow.flip(0), flow, beyond="border") + flow)
 
 
 def _shown(covered: Tensor, flow: Tensor) -> Tensor:
     """(2, h, w): how far there is picture at both ends."""
-    return covered[:, 0] * _fetched(covered.flip(0), flow)[:, 0] * leads_inside(flow)
+    return covered[:, 0] * fetched(covered.flip(0), flow, beyond="border")[:, 0] * leads_inside(flow)
 
 
 def _census(picture: Tensor) -> Tensor:
@@ -251,13 +251,3 @@ def _enlarged(cells: Tensor, factor: int) -> Tensor:
         line = (left + (right - left) * weight).flatten(-2)
         cells = line[..., factor // 2 : line.shape[-1] - factor // 2].transpose(-1, -2)
     return cells
-
-
-def _fetched(x: Tensor, flow: Tensor, every: int = 1) -> Tensor:
-    """``x(p + flow(p))`` at every so many pixels, bilinear; the nearest pixel beyond the edge."""
-    height, width = x.shape[-2:]
-    columns = torch.arange(0, width, every, dtype=flow.dtype, device=flow.device)
-    rows = torch.arange(0, height, every, dtype=flow.dtype, device=flow.device)[:, None]
-    across = (flow[:, 0, ::every, ::every] + columns) * (2 / (width - 1)) - 1
-    down = (flow[:, 1, ::every, ::every] + rows) * (2 / (height - 1)) - 1
-    return grid_sample(x, torch.stack([across, down], -1), padding_mode="border", align_corners=True)

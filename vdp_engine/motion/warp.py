@@ -6,8 +6,11 @@ Flow is float32 (N, 2, h, w) in pixels, x to the right and y down: ``flow(p)`` l
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from vdp_engine.motion.sizes import Size
 
@@ -38,6 +41,20 @@ def warp(x: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     above = torch.lerp(at(top_index, left_index), at(top_index, right_index), to_right)
     below = torch.lerp(at(bottom_index, left_index), at(bottom_index, right_index), to_right)
     return torch.lerp(above, below, to_bottom), leads_inside(flow)
+
+
+def fetched(x: Tensor, flow: Tensor, *, beyond: Literal["zeros", "border"], every: int = 1) -> Tensor:
+    """What ``warp`` fetches, at every so many pixels each way, several times faster and right to rounding.
+
+    Args:
+        beyond: what lies outside of ``x``: nothing, or the nearest pixel.
+    """
+    height, width = x.shape[-2:]
+    columns = torch.arange(0, width, every, dtype=flow.dtype, device=flow.device)
+    rows = torch.arange(0, height, every, dtype=flow.dtype, device=flow.device)[:, None]
+    across = (flow[:, 0, ::every, ::every] + columns) * (2 / max(width - 1, 1)) - 1
+    down = (flow[:, 1, ::every, ::every] + rows) * (2 / max(height - 1, 1)) - 1
+    return grid_sample(x, torch.stack([across, down], -1), padding_mode=beyond, align_corners=True)
 
 
 def leads_inside(flow: Tensor) -> Tensor:
