@@ -37,6 +37,7 @@ from vdp_engine.errors import MotionError
 from vdp_engine.flow_training.scenes import HELD_OUT, TRAINING, Pair, make_pair
 from vdp_engine.motion.boxed import BoxedFlow
 from vdp_engine.motion.dis import DisFlow, _grey
+from vdp_engine.motion.estimator import FlowEstimator
 from vdp_engine.motion.measure import Neighbour, measure_motion
 from vdp_engine.motion.proxy import Proxy, encoded, joint_stretch, shrink, shrink_flow
 from vdp_engine.motion.raft import RaftFlow
@@ -67,11 +68,21 @@ def estimators(weights: Path | None) -> dict[str, Flow]:
             ("`vdp`", lambda: BoxedFlow.load("standard", device, weights=weights)),
             ("`raft`", lambda: RaftFlow.load(None, device)),
         ):
-            found[name] = estimator().flow
-            found[name + _REFINED] = RefinedFlow(estimator(), device).flow
+            found[name] = _Asked(estimator())
+            found[name + _REFINED] = _Asked(RefinedFlow(estimator(), device))
     except MotionError as error:
         print(f"left out: {error.happened}", flush=True)
     return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The flow of one of the engine's estimators, and who else motion evidence asks."""
+
+    estimator: FlowEstimator
+
+    def __call__(self, source: Proxy, target: Proxy) -> np.ndarray:
+        return self.estimator.flow(source, target)
 
 
 def _opencv(preset: int) -> Flow:
@@ -152,12 +163,14 @@ def clip_row(clip: Clip, flow: Flow, frames: int) -> tuple[float, float, float]:
         there = {gap: flow(seen[0], seen[gap]) for gap in gaps}
         back = {gap: flow(seen[gap], seen[0]) for gap in gaps}
         covered = np.ones(sizes.motion, np.float32)
-        near = {
-            gap: Neighbour(
-                *(shrink_flow(np.ascontiguousarray(one[gap]), sizes.motion) for one in (there, back)), covered
-            )
-            for gap in gaps
-        }
+        witness = flow.estimator.witness if isinstance(flow, _Asked) else None
+        near = {}
+        for gap in gaps:
+            ways = [(there[gap], back[gap])]
+            if witness is not None:
+                ways.append((witness.flow(seen[0], seen[gap]), witness.flow(seen[gap], seen[0])))
+            own, *other = (tuple(shrink_flow(np.ascontiguousarray(one), sizes.motion) for one in way) for way in ways)
+            near[gap] = Neighbour(*own, covered, *other)
         motion = measure_motion(proxy(shrink(lights[0], full, sizes.motion)[0]), gaps, near)
         evidence = cv2.resize(motion.evidence.numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
         fetched, inside = _fetched(seen[1].image, there[1])

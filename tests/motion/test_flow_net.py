@@ -55,6 +55,34 @@ def test_shapes(corrections: tuple[int, int]) -> None:
     assert len(mended.fine) == corrections[1]
 
 
+def test_in_use_flow_is_drawn_in_full_size_once_and_is_that_of_training() -> None:
+    net, given = restless(), clues(40, 72)
+    with torch.inference_mode():
+        trained, used = net.train()(given, 2, 3), net.eval()(given, 2, 3)
+    assert len(trained.fine) == 3 and len(used.fine) == 1
+    assert torch.equal(used.fine[0], used.flow)
+    assert torch.equal(used.flow, trained.flow)
+    assert torch.equal(used.trust, trained.trust)
+
+
+def test_each_pixel_is_the_weighted_mean_of_the_nine_cells_around_it() -> None:
+    torch.manual_seed(4)
+    start4, change, start = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 3, 4), torch.randn(2, 2, 12, 16)
+    weights, replace = torch.randn(2, 9 * 16, 3, 4), torch.randn(2, 12, 16)
+    found = FlowNet()._enlarged(start4, change, weights, start, replace)
+    shares = weights.view(2, 9, 4, 4, 3, 4).softmax(1)
+    for sample, y, x in ((0, 0, 0), (1, 5, 9), (1, 11, 15), (0, 7, 2)):
+        row, column, inner = y // 4, x // 4, (y % 4, x % 4)
+        near = [(min(max(row + d, 0), 2), min(max(column + a, 0), 3)) for d in (-1, 0, 1) for a in (-1, 0, 1)]
+        mean = [
+            sum(shares[(sample, i, *inner, row, column)] * 4 * one[sample, :, r, c] for i, (r, c) in enumerate(near))
+            for one in (change, start4)
+        ]
+        here = start[sample, :, y, x]
+        wanted = here + mean[0] + torch.tanh(replace[sample, y, x]) * (mean[1] - here)
+        torch.testing.assert_close(found[sample, :, y, x], wanted)
+
+
 def test_comparison_is_the_product_with_what_lies_there() -> None:
     """Against a loop, at whole-pixel flow, beyond the edge too."""
     torch.manual_seed(2)
@@ -153,6 +181,18 @@ def test_an_error_of_dis_reaches_everyone_who_asked(monkeypatch: pytest.MonkeyPa
     for _ in range(2):
         with pytest.raises(MemoryError, match="no room"):
             estimator.flow(*pair)
+
+
+def test_dis_is_its_witness_and_is_not_worked_out_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    dis, asked = DisFlow.flow, []
+    monkeypatch.setattr(DisFlow, "flow", lambda self, *pair: asked.append(pair) or dis(self, *pair))
+    estimator, pair = BoxedFlow(restless(), "vdp", CPU, "draft"), proxies()
+    witness = estimator.witness
+    assert witness is not None and witness.name == DisFlow().name
+    mended, told = estimator.flow(*pair), witness.flow(*pair)
+    assert len(asked) == 2  # both ways
+    np.testing.assert_array_equal(told, dis(DisFlow(), *pair))
+    assert np.abs(mended - told).max() > 0.01
 
 
 def test_the_name_tells_weights_quality_and_dark_plates_apart(tmp_path: Path) -> None:

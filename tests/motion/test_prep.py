@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -171,6 +172,43 @@ def test_settings_of_later_stages_are_none_of_its_business(tmp_path):
     plate.reads.clear()
     run(make_shot(tmp_path, plate, seed=5, layers=3, compression="piz"))
     assert plate.reads == []
+
+
+class Witnessed(DisFlow):
+    """DIS, with somebody beside it to whom nothing ever moves."""
+
+    class witness:
+        name, max_gap, witness = "blind", None, None
+
+        @staticmethod
+        def flow(source, target):
+            return np.zeros((2, *source.coverage.shape), np.float32)
+
+
+def test_evidence_is_what_a_witness_has_seen_as_well_and_flow_is_none_of_its_business(tmp_path, monkeypatch):
+    plate = FakePlate(range(3))
+    plain = make_shot(tmp_path / "plain", plate)
+    run(plain)
+    monkeypatch.setattr(sys.modules[prep.__module__], "make_estimator", lambda *_: Witnessed())
+    shot = make_shot(tmp_path / "witnessed", plate)
+    run(shot)
+    alone, beside = (MotionFrame.load(one.motion_file(1), 1) for one in (plain, shot))
+    assert alone.evidence.max() > 0.9
+    assert beside.evidence.max() == 0.0
+    for name in ("flow", "confidence", "theta", "sigma", "strength"):
+        assert torch.equal(getattr(alone, name), getattr(beside, name)), name
+    assert stamp_of(shot.motion_file(1)) != stamp_of(plain.motion_file(1))
+
+
+def test_what_both_see_alike_is_as_if_one_had_seen_it(tmp_path, monkeypatch):
+    plate = FakePlate(range(3))
+    plain, shot = make_shot(tmp_path / "plain", plate), make_shot(tmp_path / "witnessed", plate)
+    run(plain)
+    monkeypatch.setattr(Witnessed, "witness", DisFlow())
+    monkeypatch.setattr(sys.modules[prep.__module__], "make_estimator", lambda *_: Witnessed())
+    run(shot)
+    alone, beside = (MotionFrame.load(one.motion_file(1), 1) for one in (plain, shot))
+    torch.testing.assert_close(beside.evidence, alone.evidence, rtol=0, atol=1 / 255)
 
 
 def test_damaged_files_are_redone_and_litter_is_swept(tmp_path):

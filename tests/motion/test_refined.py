@@ -70,7 +70,7 @@ def miss_of(flow: Flow) -> list[float]:
 class Given:
     """An estimator that gives what it was given, and counts how often it is asked."""
 
-    name, max_gap = "given", 3
+    name, max_gap, witness = "given", 3, None
 
     def __init__(self, both: Flow) -> None:
         self._both, self.asked = both, 0
@@ -224,6 +224,7 @@ def test_the_setting_wraps_the_estimator_and_changes_its_name() -> None:
         assert isinstance(refined, RefinedFlow) and not isinstance(plain, RefinedFlow)
         assert refined.name.startswith(f"{plain.name} refined")
         assert refined.max_gap == plain.max_gap
+        assert (refined.witness is None) == (plain.witness is None) == (flow != "vdp")
     assert RefinedFlow(Given(truth()), CPU).max_gap == 3
 
 

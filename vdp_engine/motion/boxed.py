@@ -16,6 +16,7 @@ from torch import Tensor
 from vdp_engine.errors import MotionError
 from vdp_engine.motion.camera import border_prior, camera_flow, fit_camera
 from vdp_engine.motion.dis import DisFlow
+from vdp_engine.motion.estimator import FlowEstimator
 from vdp_engine.motion.flow_net import STRIDE, Clues, Features, FlowNet
 from vdp_engine.motion.learned import padded, stretched, turns
 from vdp_engine.motion.proxy import Proxy, joint_stretch
@@ -38,6 +39,9 @@ _LEAST_TRUST = 0.01  # where nothing can be trusted the camera motion is fitted 
 class BoxedFlow:
     """DIS both ways, the camera motion it tells of, and ``FlowNet`` on top, once or twice.
 
+    DIS is its witness. Where a thing is fast and nothing matches, the network leans to the camera's motion; elsewhere
+    its flow is so clean that ripples and parallax stand out. DIS errs in other places.
+
     Args:
         dark: as of ``DisFlow``.
     """
@@ -50,7 +54,9 @@ class BoxedFlow:
         self._turn = turns(device)
         self._features = Remembered(self._looked)
         dis = DisFlow(dark=dark)
-        self._last = Remembered(lambda source, target: Way(dis.flow(source, target), None))
+        start = Remembered(lambda source, target: Way(dis.flow(source, target), None))
+        self.witness: FlowEstimator | None = _Start(dis.name, start)
+        self._last = start
         for _ in range(ROUNDS[quality]):
             self._last = self._after(self._last)
 
@@ -92,6 +98,21 @@ class BoxedFlow:
     def _looked(self, source: Proxy, target: Proxy) -> Features:
         with self._turn:
             return self._mender.features(source, target)
+
+
+class _Start:
+    """What the first round starts from, as an estimator: it need not be worked out twice."""
+
+    max_gap: int | None = None
+    witness: FlowEstimator | None = None
+
+    def __init__(self, name: str, start: Remembered[Way]) -> None:
+        self.name = name
+        self._start = start
+
+    def flow(self, source: Proxy, target: Proxy) -> NDArray[np.float32]:
+        """See ``FlowEstimator.flow``."""
+        return self._start(source, target).flow
 
 
 class Way(NamedTuple):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vdp_engine.motion.estimator import FlowEstimator
 from vdp_engine.motion.proxy import Proxy, joint_stretch
 
 _SMOOTH_IN_THE_DARK = 40.0  # weight of smoothness in the refinement, twice OpenCV's
@@ -24,6 +25,7 @@ class DisFlow:
     """
 
     max_gap: int | None = None
+    witness: FlowEstimator | None = None
 
     def __init__(self, *, dark: bool = False) -> None:
         self.name = "dis-dark" if dark else "dis"

@@ -20,10 +20,12 @@ class FlowEstimator(Protocol):
     Attributes:
         name: the estimator and whatever its result depends on besides the plate; part of the cache's stamp.
         max_gap: the largest distance in frames it can bridge; ``None``: any.
+        witness: another estimator, which motion evidence is to ask as well (``measure.Neighbour``); ``None``: nobody.
     """
 
     name: str
     max_gap: int | None
+    witness: FlowEstimator | None
 
     def flow(self, source: Proxy, target: Proxy) -> NDArray[np.float32]:
         """float32 (2, h, w): for each pixel of ``source``, where it lies in ``target``, minus where it lies in

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, normalize, pad, pixel_shuffle, relu, unfold
+from torch.nn.functional import avg_pool2d, interpolate, normalize, pad, pixel_shuffle, relu
 
 from vdp_engine.motion.warp import fetched
 
@@ -56,7 +56,7 @@ class Mended:
         flow: (N, 2, h, w) in pixels.
         trust: (N, h, w), logit of the chance that the flow is right to a pixel, or to 1/20 of its length.
         coarse: (N, 2, h/8, w/8) and (N, 2, h/4, w/4) each, in pixels of the full size: the flow on its way.
-        fine: (N, 2, h, w), the flow after each correction at 1/4, the last one included.
+        fine: (N, 2, h, w), the flow after each correction at 1/4, the last one included; in use that one alone.
     """
 
     flow: Tensor
@@ -140,11 +140,13 @@ class FlowNet(nn.Module):
         hidden, context = torch.tanh(more_hidden + up), relu(context)
         change = interpolate(change, scale_factor=2.0, mode="bilinear", align_corners=False) * (_COARSE / _FINE)
         finest: list[Tensor] = []
-        for _ in range(fine):
+        for number in range(fine):
             flow = told4[:, :2] + change.detach()
             near = compare(match4[:count], match4[count:], flow, _RADIUS4)
             hidden, more = self.update4(hidden, context, near, told4, fits4, flow)
-            change = change + more if not finest else change.detach() + more
+            change = change + more if number == 0 else change.detach() + more
+            if number < fine - 1 and not self.training:
+                continue
             detail = self.detail(hidden)
             replace, trust = pixel_shuffle(self.last(detail).float(), _FINE).unbind(1)
             flow = self._enlarged(told4[:, :2], change, self.weights(detail).float(), clues.start, replace)
@@ -156,10 +158,13 @@ class FlowNet(nn.Module):
         where ``replace`` says so, the start is such a mean too, which has edges where the picture has them."""
         count, _, height, width = change.shape
         values = pad(torch.cat([change, start4], 1) * _FINE, (1, 1, 1, 1), mode="replicate")
-        values = unfold(values, 3).view(count, 4, 9, 1, height, width)
-        share = weights.view(count, 1, 9, _FINE**2, height, width).softmax(2)
-        mean = (values * share).sum(2).flatten(1, 2)
-        mean = pixel_shuffle(mean, _FINE)
+        shares = weights.view(count, 9, _FINE**2, height, width).softmax(1)
+        mean = torch.zeros((), dtype=values.dtype, device=values.device)
+        for cell in range(9):  # one by one: all products at once are 60 MB of a picture of 480x854
+            down, across = divmod(cell, 3)
+            value = values[..., down : down + height, across : across + width]
+            mean = torch.addcmul(mean, value[:, :, None], shares[:, None, cell])
+        mean = pixel_shuffle(mean.flatten(1, 2), _FINE)
         return start + mean[:, :2] + torch.tanh(replace)[:, None] * (mean[:, 2:] - start)
 
 

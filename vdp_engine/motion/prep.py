@@ -113,6 +113,12 @@ class _Work:
         return cls(shot, sizes, estimator, gaps, cache(shot.plate.stamp))
 
     @property
+    def asked(self) -> tuple[FlowEstimator, ...]:
+        """The estimator, and its witness where it has one."""
+        witness = self.estimator.witness
+        return (self.estimator,) if witness is None else (self.estimator, witness)
+
+    @property
     def reach(self) -> int:
         return max(self.gaps)
 
@@ -127,7 +133,8 @@ class _Work:
         """Digest of all that the motion file at ``position`` follows from."""
         near = range(max(0, position - self.reach), min(len(self.shot.frames), position + self.reach + 1))
         plates = [(other - position, self.plate_stamp(self.shot.frames[other])) for other in near]
-        made_by = (self.shot.settings.digest("prep"), self.estimator.name, self.sizes.flow, self.sizes.motion)
+        asked = (one.name for one in self.asked)
+        made_by = (self.shot.settings.digest("prep"), *asked, self.sizes.flow, self.sizes.motion)
         return short_digest([FORMAT, *made_by, self.gaps, str(self.shot.plate.canvas), plates])
 
     def stale(self, frames: Sequence[int]) -> list[int]:
@@ -136,9 +143,9 @@ class _Work:
         positions = [position for position, frame in enumerate(self.shot.frames) if frame in chosen]
         return [position for position in positions if stamp_of(self.file(position)) != self.stamp(position)]
 
-    def flow(self, source: Proxy, target: Proxy) -> Flow:
-        """Flow at motion size."""
-        return shrink_flow(self.estimator.flow(source, target), self.sizes.motion)
+    def flows(self, source: Proxy, target: Proxy) -> tuple[Flow, ...]:
+        """Flow at motion size as each of those has it that are asked."""
+        return tuple(shrink_flow(one.flow(source, target), self.sizes.motion) for one in self.asked)
 
 
 @contextlib.contextmanager
@@ -167,7 +174,7 @@ class _Walk:
         self._pool = pool
         self._ahead = ahead  # measurements that may be under way while the walk goes on
         self._proxies: dict[int, tuple[Proxy, Proxy]] = {}
-        self._flows: dict[tuple[int, int], Future[Flow]] = {}
+        self._flows: dict[tuple[int, int], Future[tuple[Flow, ...]]] = {}
 
     def run(self, todo: Sequence[int]) -> Iterator[int]:
         """Measure and write the frames at the ascending positions ``todo``; yields each when it is on disk."""
@@ -200,7 +207,7 @@ class _Walk:
         ways = [*((earlier, position) for earlier in linked), *((position, earlier) for earlier in linked)]
         for pair in ways:
             source, target = (self._proxies[one][0] for one in pair)
-            self._flows[pair] = self._pool.submit(work.flow, source, target)
+            self._flows[pair] = self._pool.submit(work.flows, source, target)
 
     def _measure(self, position: int) -> Future[None]:
         """Queue the measurement of a frame whose neighbours have all arrived."""
@@ -212,7 +219,10 @@ class _Walk:
         }
 
         def measure() -> None:
-            near = {gap: Neighbour(to.result(), back.result(), coverage) for gap, (to, back, coverage) in pairs.items()}
+            near = {}
+            for gap, (to, back, coverage) in pairs.items():
+                own, *witness = zip(to.result(), back.result(), strict=True)
+                near[gap] = Neighbour(*own, coverage, *witness)
             measure_motion(proxy, work.signed_gaps, near).save(work.file(position), work.stamp(position))
 
         return self._pool.submit(measure)

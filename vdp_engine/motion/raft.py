@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
 from vdp_engine.errors import MotionError
+from vdp_engine.motion.estimator import FlowEstimator
 from vdp_engine.motion.learned import padded, stretched, turns
 from vdp_engine.motion.proxy import Proxy, joint_stretch
 
@@ -26,6 +27,7 @@ class RaftFlow:
     """RAFT (Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020)."""
 
     max_gap: int | None = None
+    witness: FlowEstimator | None = None
 
     def __init__(self, model: nn.Module, name: str, device: torch.device) -> None:
         self.name = name

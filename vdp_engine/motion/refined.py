@@ -58,6 +58,7 @@ class RefinedFlow:
     def __init__(self, inner: FlowEstimator, device: torch.device) -> None:
         self.name = f"{inner.name} refined {_VERSION}"
         self.max_gap = inner.max_gap
+        self.witness = inner.witness
         self._inner = inner
         self._device = device
         self._turn = turns(device)

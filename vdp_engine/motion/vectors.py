@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdp_engine.errors import MotionError
+from vdp_engine.motion.estimator import FlowEstimator
 from vdp_engine.motion.proxy import Proxy, shrink
 from vdp_engine.motion.sizes import Size
 from vdp_engine.plate import Plate, format_frames, place
@@ -27,6 +28,7 @@ class VectorFlow:
     """
 
     max_gap: int | None = 1
+    witness: FlowEstimator | None = None
 
     def __init__(self, plate: Plate, size: Size, layer: str | None) -> None:
         self.name = "vectors"
