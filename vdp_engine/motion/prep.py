@@ -14,22 +14,18 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vdp_engine import files
 from vdp_engine.machine import require, threads, workers
 from vdp_engine.motion.cache import FORMAT, MotionFrame, stamp_of
 from vdp_engine.motion.estimator import FlowEstimator, make_estimator
-from vdp_engine.motion.measure import Neighbour, measure_motion
+from vdp_engine.motion.measure import Flow, Neighbour, measure_motion
 from vdp_engine.motion.proxy import Proxy, read_proxies, shrink_flow
 from vdp_engine.motion.sizes import GAPS, WorkingSizes, working_sizes
 from vdp_engine.progress import Reporter
 from vdp_engine.settings import Machine, short_digest
 from vdp_engine.shot import Shot
-
-Flow = NDArray[np.float32]
 
 # Measured peaks: of a frame on its way to flow size, and of a pair of frames in the estimator.
 _BYTES_A_PLATE_PIXEL = 56
