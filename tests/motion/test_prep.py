@@ -185,13 +185,17 @@ class Witnessed(DisFlow):
             return np.zeros((2, *source.coverage.shape), np.float32)
 
 
-def test_evidence_is_what_a_witness_has_seen_as_well_and_flow_is_none_of_its_business(tmp_path, monkeypatch):
-    plate = FakePlate(range(3))
-    plain = make_shot(tmp_path / "plain", plate)
-    run(plain)
+def without_and_with_a_witness(folder, monkeypatch):
+    """The shots of one plate."""
+    shots = [make_shot(folder / name, FakePlate(range(3))) for name in ("plain", "witnessed")]
+    run(shots[0])
     monkeypatch.setattr(sys.modules[prep.__module__], "make_estimator", lambda *_: Witnessed())
-    shot = make_shot(tmp_path / "witnessed", plate)
-    run(shot)
+    run(shots[1])
+    return shots
+
+
+def test_evidence_is_what_a_witness_has_seen_as_well_and_flow_is_none_of_its_business(tmp_path, monkeypatch):
+    plain, shot = without_and_with_a_witness(tmp_path, monkeypatch)
     alone, beside = (MotionFrame.load(one.motion_file(1), 1) for one in (plain, shot))
     assert alone.evidence.max() > 0.9
     assert beside.evidence.max() == 0.0
@@ -201,13 +205,9 @@ def test_evidence_is_what_a_witness_has_seen_as_well_and_flow_is_none_of_its_bus
 
 
 def test_what_both_see_alike_is_as_if_one_had_seen_it(tmp_path, monkeypatch):
-    plate = FakePlate(range(3))
-    plain, shot = make_shot(tmp_path / "plain", plate), make_shot(tmp_path / "witnessed", plate)
-    run(plain)
     monkeypatch.setattr(Witnessed, "witness", DisFlow())
-    monkeypatch.setattr(sys.modules[prep.__module__], "make_estimator", lambda *_: Witnessed())
-    run(shot)
-    alone, beside = (MotionFrame.load(one.motion_file(1), 1) for one in (plain, shot))
+    shots = without_and_with_a_witness(tmp_path, monkeypatch)
+    alone, beside = (MotionFrame.load(one.motion_file(1), 1) for one in shots)
     torch.testing.assert_close(beside.evidence, alone.evidence, rtol=0, atol=1 / 255)
 
 
